@@ -1,14 +1,21 @@
-"""Mutation testing with cosmic-ray: do `trigru verify` and the tests notice small changes of the code?
+"""Mutation testing with cosmic-ray: do `trigru verify` and the tests notice small changes?
 
 .venv/bin/uv sync --group mutation
-.venv/bin/python .ci/mutation.py plan verify SESSION 540 [SEED]       in a clone, whose files are changed meanwhile
-.venv/bin/cosmic-ray exec .ci/mutation-verify.toml SESSION            goes on where it was ended; takes an hour
-.venv/bin/python .ci/mutation.py report SESSION...                    the score, and the survivors
+# in a clone, whose files are changed meanwhile
+.venv/bin/python .ci/mutation.py plan verify SESSION 540 [SEED]
+# takes an hour, and goes on where it was ended
+.venv/bin/cosmic-ray exec .ci/mutation-verify.toml SESSION
+# the score, and the survivors
+.venv/bin/python .ci/mutation.py report SESSION...
 
-Of each site in the sample, a place in the code and a kind of change, one change is made: a number by one more or less,
-a comparison or an operator for another, `and` for `or`, a condition negated, a decorator removed, a loop that does not
-run. Annotations, docstrings and what is raised are left out. There are two judges: `verify`, which is `trigru verify`
-of the ports that the file belongs to, and nothing else; and `tests`, over `bench` and `common`, the tests of the room.
+A site is a place in the code and a kind of change. Of each site in the sample, one change
+is made: a number by one more or less, a comparison or an operator for another, `and` for
+`or`, a condition negated, a decorator removed, a loop that does not run. Annotations,
+docstrings and what is raised are left out.
+
+There are two judges: `verify` is `trigru verify` of the ports that the file belongs to;
+`tests`, over `bench` and `common`, is the tests of the room. A judge that does not pass the
+unchanged code is refused.
 """
 
 import ast
@@ -17,6 +24,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 PORTS = ("pure", "linen", "nnx", "equinox")
@@ -27,140 +35,172 @@ SHARED = (
     "parameters/layouts",
     "parameters/record",
 )
-#: The ports and kernels that judge a file: of a port, its own; of the fused kernel, plain JAX's; else all, stock.
+#: The ports and kernels that judge a file: of a port, its own; of the fused kernel, plain
+#: JAX's; else all, on the stock kernel.
 VERIFIED = {
     **{f"impls/{port}.py": ((port,), (None, "fused")) for port in PORTS},
     **{f"common/{name}.py": (PORTS, (None,)) for name in SHARED},
     "common/gru/fused.py": (("pure",), ("fused",)),
 }
-#: What the judge `tests` leaves out: scripts outside the package, and what needs libraries that are not installed.
+#: What the judge `tests` leaves out: scripts outside the package.
 LEFT_OUT = ("bench/studies/",)
+
+#: A line and a column.
+Place = tuple[int, int]
 
 
 def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
-    """Choose a random sample of sites of the files of a judge, and one mutant of each."""
+    """Choose a random sample of the sites of a judge's files, and one change of each."""
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB
 
-    paths = (
-        path for folder in ("bench", "common") for path in Path(folder).rglob("*.py")
-    )
-    rooms = sorted(path for path in paths if not path.as_posix().startswith(LEFT_OUT))
-    files = [Path(file) for file in VERIFIED] if judge == "verify" else rooms
-    spans = {str(file): left_out(file) for file in files}
-    rng, database, sites = (
-        random.Random(int(seed)),
-        WorkDB(session, WorkDB.Mode.create),
-        defaultdict(list),
-    )
+    files = files_of(judge)
+    left_out = {str(file): places_left_out(file) for file in files}
+    database = WorkDB(session, WorkDB.Mode.create)
     init(files, database, {})
+
+    changes_by_site = defaultdict(list)
     for item in database.work_items:
         (mutation,) = item.mutations
-        file, at = str(mutation.module_path), tuple(mutation.start_pos)
-        if not any(start <= at < end for start, end in spans[file]):
-            sites[file, at, mutation.operator_name.partition("_")[0]].append(item)
+        file = str(mutation.module_path)
+        place = tuple(mutation.start_pos)
+        kind = mutation.operator_name.partition("_")[0]
+        if not any(start <= place < end for start, end in left_out[file]):
+            changes_by_site[file, place, kind].append(item)
+
+    rng = random.Random(int(seed))
+    sample = rng.sample(sorted(changes_by_site), int(number))
     database.clear()
-    database.add_work_items(
-        rng.choice(sites[site]) for site in rng.sample(sorted(sites), int(number))
-    )
-    print(f"{number} of {len(sites)} sites")
+    database.add_work_items(rng.choice(changes_by_site[site]) for site in sample)
+    require_that_unchanged_code_passes(judge, {file for file, _, _ in sample})
+    print(f"{number} of {len(changes_by_site)} sites")
 
 
-def left_out(file: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """The places of annotations and of what is raised."""
-    nodes = list(ast.walk(ast.parse(file.read_text())))
-    left = [node for node in nodes if isinstance(node, ast.Raise)]
-    left += [
-        inner
-        for node in nodes
-        for name in ("returns", "annotation")
-        if (inner := getattr(node, name, None))
-    ]
-    return [
-        ((node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset))
-        for node in left
-    ]
+def files_of(judge: str) -> list[Path]:
+    """The files that a judge judges."""
+    if judge == "verify":
+        return [Path(file) for file in VERIFIED]
+    files = [*Path("bench").rglob("*.py"), *Path("common").rglob("*.py")]
+    return sorted(file for file in files if not file.as_posix().startswith(LEFT_OUT))
+
+
+def places_left_out(file: Path) -> list[tuple[Place, Place]]:
+    """Where annotations and what is raised begin and end."""
+    nodes = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Raise):
+            nodes.append(node)
+        for name in ("returns", "annotation"):
+            annotation = getattr(node, name, None)
+            if annotation is not None:
+                nodes.append(annotation)
+    return [((n.lineno, n.col_offset), (n.end_lineno, n.end_col_offset)) for n in nodes]
+
+
+def require_that_unchanged_code_passes(by: str, files: Iterable[str]) -> None:
+    """End unless a judge passes files as they are: else each change counted as noticed."""
+    if by == "verify":
+        judged = {VERIFIED[file]: verify(file) for file in files}
+    else:
+        rooms = {room_of(file) for file in files}
+        judged = {room: run_tests(room) for room in sorted(rooms)}
+    failed = [name for name, exit_code in judged.items() if exit_code]
+    if failed:
+        sys.exit(f"the unchanged code does not pass: {failed}")
 
 
 def judge(by: str) -> int:
     """The exit code of what judges the changed file."""
     command = ["git", "diff", "--name-only", "HEAD", "--", "bench", "common", "impls"]
-    (file,) = subprocess.run(
-        command, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    if by == "verify":
-        return verified_by_all(file)
-    room = next(
-        f"tests/{room}" for room in Path(file).parents if Path("tests", room).is_dir()
-    )
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-n0", "-q", "-x", room]
-    ).returncode
+    changed = subprocess.run(command, capture_output=True, text=True, check=True)
+    (file,) = changed.stdout.splitlines()
+    return verify(file) if by == "verify" else run_tests(room_of(file))
 
 
-def verified_by_all(file: str) -> int:
-    """1 as soon as a port that the file belongs to gives another answer than `trigru verify` expects, else 0."""
+def room_of(file: str) -> str:
+    """The folder of the tests of a file's room."""
+    for room in Path(file).parents:
+        if Path("tests", room).is_dir():
+            return f"tests/{room}"
+    raise ValueError(f"{file} has no tests")
+
+
+def run_tests(room: str) -> int:
+    """The exit code of the tests of a room."""
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "-x", room]
+    return subprocess.run(command).returncode
+
+
+def verify(file: str) -> int:
+    """1 as soon as a port that the file belongs to fails a check, else 0."""
     from trigru.bench.proving.messages import PortId
     from trigru.bench.proving.questions import expand, find
     from trigru.common.equality.checks import CHECKS, DTYPES
     from trigru.common.equality.verification import Examiner
 
     ports, kernels = VERIFIED[file]
-    asked = expand(
-        [PortId("port", port, kernel) for kernel in kernels for port in ports],
-        DTYPES,
-        CHECKS,
-    )
+    subjects = []
+    for kernel in kernels:
+        for port in ports:
+            subjects.append(PortId("port", port, kernel))
+    questions = expand(subjects, DTYPES, CHECKS)
+    random.Random(0).shuffle(questions)
     examiner = Examiner(shrink=False)
-    answers = (
-        examiner.ask(*find(question))
-        for question in random.Random(0).sample(asked, len(asked))
-    )
-    return int(any(not answer.passed for answer in answers))
+    for question in questions:
+        if not examiner.ask(*find(question)).passed:
+            return 1
+    return 0
 
 
 def report(*sessions: str) -> None:
-    """Print the score with its 95 % interval, and each survivor's file, change, and why nothing asks for it.
+    """Print the score with its 95 % interval, and each survivor.
 
-    Those of which `survivors.json` says that they change nothing do not count.
+    Of a survivor, its file and change are printed, and why nothing asks for it. Those of
+    which `survivors.json` says that they change nothing do not count.
     """
     from cosmic_ray.work_db import WorkDB
-    from cosmic_ray.work_item import TestOutcome
     from scipy.stats import binomtest
 
-    explained = json.loads(Path(__file__).with_name("survivors.json").read_text())
-    noticed, survivors = 0, []
-    for database in (WorkDB(session, WorkDB.Mode.open) for session in sessions):
-        files = {
-            item.job_id: str(item.mutations[0].module_path)
-            for item in database.work_items
-        }
+    reasons_file = Path(__file__).with_name("survivors.json")
+    reasons = json.loads(reasons_file.read_text(encoding="utf-8"))
+    noticed = 0
+    survivors = []
+    for session in sessions:
+        database = WorkDB(session, WorkDB.Mode.open)
+        files = {}
+        for item in database.work_items:
+            files[item.job_id] = str(item.mutations[0].module_path)
         for job, result in database.results:
-            noticed += (
-                result.is_killed and result.test_outcome != TestOutcome.INCOMPETENT
-            )
-            if (
-                not result.is_killed
-                and change_of(result.diff) not in explained["changes nothing"]
-            ):
-                survivors.append((files[job], change_of(result.diff)))
-    low, high = binomtest(noticed, noticed + len(survivors)).proportion_ci(
-        method="wilson"
-    )
-    print(f"{noticed} of {noticed + len(survivors)} noticed [{low:.1%}, {high:.1%}]")
+            change = change_of(result.diff)
+            if result.is_killed:
+                noticed += is_judged(result)
+            elif change not in reasons["changes nothing"]:
+                survivors.append((files[job], change))
+
+    total = noticed + len(survivors)
+    low, high = binomtest(noticed, total).proportion_ci(method="wilson")
+    print(f"{noticed} of {total} noticed [{low:.1%}, {high:.1%}]")
     for file, change in sorted(survivors):
-        print(f"{file}: {change}: {explained['not asked'].get(change, 'UNEXPLAINED')}")
+        print(f"{file}: {change}: {reasons['not asked'].get(change, 'UNEXPLAINED')}")
+
+
+def is_judged(result) -> bool:
+    """Whether the changed code could be judged: cosmic-ray could make the change."""
+    from cosmic_ray.work_item import TestOutcome
+
+    return result.test_outcome != TestOutcome.INCOMPETENT
 
 
 def change_of(diff: str) -> str:
     """The lines that were removed and added, in one."""
-    lines = (
-        line
-        for line in diff.splitlines()
-        if line[:1] in "+-" and line[:3] not in ("+++", "---")
-    )
-    return " ".join(" ".join(line.split()) for line in lines if line[1:].strip())
+    words = []
+    for line in diff.splitlines():
+        is_name = line.startswith(("+++", "---"))
+        if line.startswith(("+", "-")) and not is_name and line[1:].strip():
+            words += line.split()
+    return " ".join(words)
 
 
 if __name__ == "__main__":
-    sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))
+    commands = {"plan": plan, "judge": judge, "report": report}
+    sys.exit(commands[sys.argv[1]](*sys.argv[2:]))
