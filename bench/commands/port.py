@@ -15,7 +15,7 @@ from ...common.errors import InputError, TrigruError, brief
 from ...common.parity.comparison import compare
 from ...common.parity.report import SAME
 from ...common.program.model import Model, checked, named_apart
-from ...impls.parity import constructors
+from ...impls.parity.saving import check_suffix, save_candidate
 from ..reporting.console import say, show_lines
 
 REFERENCE, CANDIDATE, INPUTS = (
@@ -59,7 +59,7 @@ def port(
         reference, candidate = _model(*first), _model(module, name)
     given = _inputs(module) if inputs is None else _inputs(*_named(inputs, INPUTS))
     if save is not None:
-        constructors.check_suffix(save, candidate)
+        check_suffix(save, candidate)
     result = compare(
         reference, candidate, *given, mapping=getattr(module, "mapping", None), say=say
     )
@@ -82,7 +82,7 @@ def port(
         ).splitlines()
     )
     if save is not None:
-        constructors.save(save, candidate, result)
+        save_candidate(save, candidate, result)
         say(
             f"{candidate.name} is saved to {save}, with the parameters of {reference.name}."
         )

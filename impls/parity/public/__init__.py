@@ -9,7 +9,7 @@ assert_same(Model.linen(module, variables), Model.equinox(model, batched=True), 
 # installed as trigru.parity
 from ..common.parity.comparison import compare
 from ..common.parity.report import Comparison, Location, Place
-from ..impls.parity.constructors import Model
+from ..impls.parity.models import Model
 
 __all__ = ["Comparison", "Location", "Model", "Place", "assert_same", "compare"]
 

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx, serialization
 from safetensors.numpy import load_file
 from trigru.common.errors import InputError
-from trigru.impls.parity.constructors import save
+from trigru.impls.parity.saving import save_candidate
 from trigru.parity import Model, assert_same, compare
 
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
@@ -134,7 +134,7 @@ def test_a_state_of_equinox_has_the_paths_of_the_model_and_is_saved_with_it(tmp_
         "it divides by 1 - momentum**counter"
     )
     assert "equinox/nn/_batch_norm.py" in str(result)
-    save(tmp_path / "model.eqx", candidate, result)
+    save_candidate(tmp_path / "model.eqx", candidate, result)
     like = eqx.nn.make_with_state(EquinoxNorm)(jax.random.key(2))
     read, state = eqx.tree_deserialise_leaves(tmp_path / "model.eqx", like)
     for name, values in zip(
@@ -183,7 +183,7 @@ def test_a_candidate_is_saved_with_the_references_parameters_and_read_by_flax(
     assert sum(name.startswith("new state") for name in result.errors) == 4, (
         "the mean and the variance in each mode"
     )
-    save(path, candidate, result)
+    save_candidate(path, candidate, result)
     expected = LinenNorm().apply(VARIABLES, X, train=False)
     np.testing.assert_allclose(read(path.read_bytes()), expected, rtol=1e-4, atol=1e-5)
 
@@ -193,7 +193,7 @@ def test_safetensors_have_each_array_under_its_path_and_other_suffixes_are_refus
 ):
     candidate = Model.linen(LinenNorm(), EMPTY, **MODES)
     result = assert_same(BATCH_NORM, candidate, X)
-    save(tmp_path / "model.safetensors", candidate, result)
+    save_candidate(tmp_path / "model.safetensors", candidate, result)
     parts = {
         f"{collection}/{part}": of
         for collection in VARIABLES
@@ -211,7 +211,7 @@ def test_safetensors_have_each_array_under_its_path_and_other_suffixes_are_refus
         InputError,
         match=r"cannot be saved with the suffix '\.eqx', expected \.safetensors",
     ):
-        save(tmp_path / "model.eqx", candidate, result)
+        save_candidate(tmp_path / "model.eqx", candidate, result)
 
 
 def test_leaves_without_a_partner_are_named_and_nothing_is_written(tmp_path):
@@ -225,7 +225,7 @@ def test_leaves_without_a_partner_are_named_and_nothing_is_written(tmp_path):
         X,
     )
     with pytest.raises(InputError, match="no values for gain"):
-        save(tmp_path / "model.safetensors", candidate, result)
+        save_candidate(tmp_path / "model.safetensors", candidate, result)
     assert not list(tmp_path.iterdir())
 
 

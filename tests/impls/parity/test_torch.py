@@ -1,5 +1,9 @@
 """A module of PyTorch is the reference of a port, and is compared in float64 as any model is."""
 
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -11,6 +15,7 @@ from trigru.common.errors import InputError
 from trigru.parity import Model, compare
 
 torch = pytest.importorskip("torch")
+torch_program = pytest.importorskip("trigru.impls.parity.torch_program")
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(4, 6)).astype("float32")
@@ -269,6 +274,61 @@ class TorchBranch(torch.nn.Linear):
     def forward(self, x):
         y = super().forward(x)
         return y if x[0, 0] == float(X[0, 0]) else 2 * y
+
+
+@dataclass
+class Answer(OrderedDict):
+    """Outputs as the models of Hugging Face return them, in an order that is not that of their names."""
+
+    logits: Any
+    loss: Any
+    hidden: Any
+
+    def __post_init__(self):
+        self.update(logits=self.logits, loss=self.loss, hidden=self.hidden)
+
+
+@dataclass
+class Pair:
+    second: Any
+    first: Any
+
+
+@pytest.mark.parametrize(
+    ("outputs", "order"),
+    [
+        (lambda a, b: Answer(logits=a, loss=None, hidden=(b,)), "ab"),
+        (lambda a, b: Pair(second=a, first=b), "ab"),
+        (lambda a, b: (a, None, [b]), "ab"),
+        (lambda a, b: {"z": a, "y": {"x": b}}, "ba"),
+    ],
+    ids=["a model output", "a dataclass", "a tuple", "a dict"],
+)
+def test_outputs_of_any_structure_count_as_their_arrays(outputs, order):
+    a, b = torch.zeros(2), torch.ones(3)
+    tensors = torch_program.tensors_of(outputs(a, b))
+    expected = {"a": a, "b": b}
+    assert [id(tensor) for tensor in tensors] == [id(expected[n]) for n in order]
+
+
+class Answering(TorchMLP):
+    def forward(self, x):
+        h = self.first(x)
+        return Answer(logits=self.second(self.norm(h)), loss=None, hidden=(h,))
+
+
+def test_a_model_whose_outputs_are_a_record_is_compared():
+    class Two(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            h = linen.Dense(16, name="first")(x)
+            y = linen.LayerNorm(epsilon=1e-5, name="norm")(h)
+            return linen.Dense(3, name="second")(y), h
+
+    module = Two()
+    candidate = Model.linen(module, module.init(jax.random.key(0), X))
+    result = compare(Model.torch(Answering()), candidate, X)
+    assert result.verdict == "same"
 
 
 def test_a_branch_that_other_inputs_take_is_seen():
