@@ -128,6 +128,11 @@ class Recorder(TorchDispatchMode):
         if name in WHOLES and func in decomposition_table:
             with self:
                 return decomposition_table[func](*args, **kwargs)
+        # A decomposition may use operations that consist of others, too.
+        with self:
+            returned = func.decompose(*args, **kwargs)
+        if returned is not NotImplemented:
+            return returned
 
         operands = _tensors((args, kwargs))
         numbers = tuple(map(self._number, operands))
