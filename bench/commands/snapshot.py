@@ -21,7 +21,7 @@ from ..upgrades.functions import subject_of
 from ..upgrades.installed import snapshot_of, sources_of
 from ..upgrades.record import PARTS_OF, Kept, Snapshot, Subject, decode, save
 from ..upgrades.worker import Request
-from .port import models_of
+from .user_files import models_of
 
 WORKER = "trigru.bench.upgrades.worker:answer_request"
 #: A process that says nothing for longer is ended, and what it looked at is a problem; in seconds.

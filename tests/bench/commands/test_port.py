@@ -2,12 +2,19 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from support.cli import call
-from trigru.bench.commands import port_time
-from trigru.bench.commands.port_time import ClockComparison, PhaseCost, cost_lines
+from trigru.bench.commands.port_time import (
+    ClockComparison,
+    PhaseCost,
+    arms_of,
+    cost_lines,
+    cost_of,
+)
+from trigru.parity import Model, compare
 
 MODELS = """
 import jax.numpy as jnp
@@ -140,30 +147,43 @@ def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
     assert len(err.strip().splitlines()) < 10, err
 
 
-def test_the_time_of_models_that_are_the_same_function(port, monkeypatch):
-    arms, timed = [], port_time._timed
-    monkeypatch.setattr(port_time, "ROUNDS", 6)
-    monkeypatch.setattr(
-        port_time, "_timed", lambda some: arms.extend(some) or timed(some)
-    )
+def same_models():
+    params = {"w": np.arange(1, 13, dtype=np.float32).reshape(4, 3) / 10}
+    reference = Model(params, lambda p, x: jnp.tanh(x @ p["w"]), name="mine")
+    candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), name="other")
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    return reference, candidate, (x,)
+
+
+def test_the_second_copy_of_the_reference_is_compiled_by_itself():
+    reference, candidate, inputs = same_models()
+    result = compare(reference, candidate, *inputs)
+    arms = arms_of("forward", reference, candidate, inputs, result)
+    executables = {id(arm.compiled.runtime_executable()) for arm in arms}
+    assert len(executables) == 3
+
+
+def test_what_models_cost_that_are_the_same_function():
+    reference, candidate, inputs = same_models()
+    result = compare(reference, candidate, *inputs)
+    costs = list(cost_of(reference, candidate, inputs, result, rounds=6))
+    assert [cost.phase for cost in costs] == ["forward", "train step"]
+    for cost in costs:
+        assert [timed.clock for timed in cost.timed] == ["blocked", "pipelined"]
+        for timed in cost.timed:
+            assert timed.low <= timed.ratio <= timed.high
+            assert min(timed.time_s) > 0
+        assert min(cost.build_s) > 0
+        assert len(cost.temp_bytes) == 2
+
+
+def test_the_costs_are_among_the_facts(port):
     left, out, _ = port(
         "my_port.py", "--time", "--format", "json", my_port=MODELS + SAME
     )
     costs = json.loads(out)["cost"]
     assert (left, [cost["phase"] for cost in costs]) == (0, ["forward", "train step"])
-    executables = {id(arm._compiled.runtime_executable()) for arm in arms}
-    assert len(executables) == 6, (
-        "the second copy of the reference is compiled by itself, too"
-    )
-    for cost in costs:
-        assert [timed["clock"] for timed in cost["timed"]] == ["blocked", "pipelined"]
-        assert all(
-            timed["low"] <= timed["ratio"] <= timed["high"] for timed in cost["timed"]
-        )
-        assert all(
-            seconds > 0 for seconds in (*cost["build_s"], *cost["timed"][0]["time_s"])
-        )
-        assert len(cost["temp_bytes"]) == 2
+    assert costs[0]["timed"][0]["clock"] == "blocked"
 
 
 def test_the_report_on_the_cost():
