@@ -11,7 +11,7 @@ from ...common.parity.comparison import compare
 from ...common.parity.report import SAME, Comparison
 from ...common.program.model import Model
 from ...impls.parity.saving import check_suffix, save_candidate
-from ..processes.interrupts import shielded
+from ..processes.interrupts import leaving_at_once, shielded
 from ..reporting.console import say, show_lines
 from .user_files import (
     CANDIDATE,
@@ -45,7 +45,8 @@ def port(
     if time:
         from . import port_time  # noqa: F401 (its packages may be missing)
 
-    verdict = _port(files, inputs, save, time, format)
+    with leaving_at_once():
+        verdict = _port(files, inputs, save, time, format)
     raise typer.Exit(EXIT[verdict])
 
 

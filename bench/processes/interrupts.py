@@ -105,3 +105,36 @@ def shielded() -> Iterator[None]:
     finally:
         _heard.writes -= 1
     raise_if_interrupted()
+
+
+@contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Within this context, the first signal ends the process, unless it writes.
+
+    It is for work that leaves nothing behind, and that may spend minutes in the compiler,
+    where Python runs no handlers of signals: another thread waits for them.
+    """
+    raise_if_interrupted()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    writer_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_leave_at_signal, args=(reader,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(writer_before)
+        os.close(writer)  # which ends the thread
+    raise_if_interrupted()
+
+
+def _leave_at_signal(reader: int) -> None:
+    """End the process at the first signal that is read.
+
+    One that comes during a write is raised at its end.
+    """
+    with os.fdopen(reader, "rb", buffering=0) as signals:
+        while received := signals.read(1):
+            number = received[0]
+            if number in SIGNALS and not _heard.writes:
+                os.write(2, b"interrupted.\n")
+                os._exit(128 + number)

@@ -1,6 +1,9 @@
 """`trigru port`: what it prints of a user's files, its exit codes, and a sentence for each bad file."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -239,3 +242,30 @@ def test_a_suffix_is_refused_before_anything_is_compared(port, tmp_path):
     assert (code, out) == (2, "")
     assert "expected .safetensors" in err
     assert [path.name for path in tmp_path.glob("model.*")] == []
+
+
+# Python runs no handler of a signal while a C function runs, such as a compiler.
+SLOW = """
+import ctypes
+sleep = ctypes.CDLL(None).sleep
+print("begun", flush=True)
+for _ in range(60):
+    sleep(1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_its_exit_code(tmp_path, number):
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    command = [sys.executable, "-m", "trigru.bench.cli", "port", "slow.py"]
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT,TERM,HUP", *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (128 + number, "Run slow.py.\ninterrupted.\n")
