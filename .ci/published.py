@@ -16,6 +16,7 @@ from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
 from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
+from trigru.bench.reporting.advice import advice_of
 from trigru.bench.reporting.console import Section
 from trigru.bench.reporting.markdown import markdown_table
 from trigru.bench.reporting.naming import (
@@ -248,18 +249,19 @@ def quick(whole: Answer) -> Answer:
 
 def sentences() -> str:
     """The answer of the published run, in the sentences of the screen."""
-    of = quick(published("cpu"))
-    heading, advice = screens.advice_of(of)
-    head = [
-        re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line)
-        for line in screens.head_lines(of)
-    ]
-    code = [f"    - {who}: `{code}`" for who, code in advice]
-    last = " ".join([*screens.sure_lines(of), *screens.proof_lines(of)])
+    shown = quick(published("cpu"))
+    lines = []
+    for line in screens.head_lines(shown):
+        lines.append(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line))
+    advice = advice_of(shown)
+    if advice:
+        lines.append(f"- {advice.heading}".replace("those above", "both"))
+        for frameworks, code in advice.lines:
+            lines.append(f"    - {frameworks}: `{code}`")
+    last = " ".join([*screens.sure_lines(shown), *screens.proof_lines(shown)])
     last = last.replace(screens.STAR, "Tied: not told apart at 95%.")
-    return "\n".join(
-        [*head, f"- {heading}".replace("those above", "both"), *code, f"- {last}"]
-    )
+    lines.append(f"- {last}")
+    return "\n".join(lines)
 
 
 def screen() -> str:

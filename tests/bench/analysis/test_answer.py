@@ -14,7 +14,9 @@ from support.runs import (
 )
 from trigru.bench.analysis.answer import answer, least_seen
 from trigru.bench.analysis.merge import judged_by_other_clock
-from trigru.bench.reporting.answer import LINES, advice_of, answer_lines, fastest_lines
+from trigru.bench.reporting.advice import advice_of
+from trigru.bench.reporting.answer import LINES, answer_lines
+from trigru.bench.reporting.fastest import fastest_lines
 
 
 def timed(times_s, workload="question", process=None, **facts):
@@ -44,8 +46,8 @@ def test_the_fastest_style_that_keeps_state_is_advised_and_not_ranked():
     assert row.cells == answer(make_results(timed(FAST))).rows[0].cells
     for time_s, than in ((0.8e-4, "those above"), (1.5e-4, "their own above")):
         times = FAST | {"nnx[split-merge]": 3e-4, "nnx[jit_partial]": time_s}
-        heading, _ = advice_of(answer(make_results(timed(times))))
-        assert heading.startswith(f"Other styles, faster than {than}, ")
+        advice = advice_of(answer(make_results(timed(times))))
+        assert advice.heading.startswith(f"Other styles, faster than {than}, ")
 
 
 def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
