@@ -1,4 +1,4 @@
-"""Mutation testing with cosmic-ray: do `trigru verify` and the tests notice small changes?
+"""Mutation testing with cosmic-ray: do `trigru verify` and tests notice small changes?
 
 .venv/bin/uv sync --group mutation
 # in a clone, whose files are changed meanwhile
@@ -8,14 +8,14 @@
 # the score, and the survivors
 .venv/bin/python .ci/mutation.py report SESSION...
 
-A site is a place in the code and a kind of change. Of each site in the sample, one change
-is made: a number by one more or less, a comparison or an operator for another, `and` for
-`or`, a condition negated, a decorator removed, a loop that does not run. Annotations,
-docstrings and what is raised are left out.
+A site is a place in the code and a kind of change. Of each site in the sample, one
+change is made: a number by one more or less, a comparison or an operator for another,
+`and` for `or`, a condition negated, a decorator removed, a loop that does not run.
+Annotations, docstrings and what is raised are left out.
 
 There are two judges: `verify` is `trigru verify` of the ports that the file belongs to;
-`tests`, over `bench` and `common`, is the tests of the room. A judge that does not pass the
-unchanged code is refused.
+`tests`, over `bench` and `common`, is the tests of the room. A judge that does not pass
+the unchanged code is refused.
 """
 
 import ast
@@ -35,8 +35,8 @@ SHARED = (
     "parameters/layouts",
     "parameters/record",
 )
-#: The ports and kernels that judge a file: of a port, its own; of the fused kernel, plain
-#: JAX's; else all, on the stock kernel.
+#: The ports and kernels that judge a file: of a port, its own; of the fused kernel,
+#: plain JAX's; else all, on the stock kernel.
 VERIFIED = {
     **{f"impls/{port}.py": ((port,), (None, "fused")) for port in PORTS},
     **{f"common/{name}.py": (PORTS, (None,)) for name in SHARED},
@@ -50,7 +50,7 @@ Place = tuple[int, int]
 
 
 def plan(judge: str, session: str, number: str, seed: str = "0") -> None:
-    """Choose a random sample of the sites of a judge's files, and one change of each."""
+    """Choose a random sample of sites of a judge's files, and one change of each."""
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB
 
@@ -98,7 +98,7 @@ def places_left_out(file: Path) -> list[tuple[Place, Place]]:
 
 
 def require_that_unchanged_code_passes(by: str, files: Iterable[str]) -> None:
-    """End unless a judge passes files as they are: else each change counted as noticed."""
+    """End unless a judge passes files as they are: else it would notice any change."""
     if by == "verify":
         judged = {VERIFIED[file]: verify(file) for file in files}
     else:
@@ -155,8 +155,8 @@ def verify(file: str) -> int:
 def report(*sessions: str) -> None:
     """Print the score with its 95 % interval, and each survivor.
 
-    Of a survivor, its file and change are printed, and why nothing asks for it. Those of
-    which `survivors.json` says that they change nothing do not count.
+    Of a survivor, its file and change are printed, and why nothing asks for it. Those
+    of which `survivors.json` says that they change nothing do not count.
     """
     from cosmic_ray.work_db import WorkDB
     from scipy.stats import binomtest

@@ -1,6 +1,9 @@
-"""The workloads and arms of `trigru compare` as a pytest-benchmark suite: `pytest bench --benchmark-only -k tiny`.
+"""The workloads and arms of `trigru compare` as a pytest-benchmark suite.
 
-pytest-benchmark times arms one after the other, so a drift of the machine looks like a difference between them.
+    pytest bench --benchmark-only -k tiny
+
+pytest-benchmark times arms one after the other, so a drift of the machine looks like a
+difference between them.
 """
 
 import jax

@@ -1,4 +1,7 @@
-"""The commands with their arguments and options. Heavy imports wait until a command runs."""
+"""The commands with their arguments and options.
+
+Heavy imports wait until a command runs.
+"""
 
 from contextlib import ExitStack
 from importlib import metadata
@@ -14,7 +17,8 @@ from .arguments import Commands, Names
 
 app = typer.Typer(
     cls=Commands,
-    help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: proven equal, then timed.",
+    help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: "
+    "proven equal, then timed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -59,7 +63,8 @@ def compare(
         Names,
         Option(
             "--size",
-            help="The sizes of your model, as in inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
+            help="The sizes of your model, as in "
+            "inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
             "values, as in hidden=8,32,128, show the cost by size (repeatable).",
         ),
     ] = None,
@@ -67,23 +72,25 @@ def compare(
         Names,
         Option(
             "--phase",
-            help="forward, gradient, train_step or step (repeatable). Default: forward, train_step and step; train_step and "
-            "step with --quick; forward and train_step with another --kernel or several --devices.",
+            help="forward, gradient, train_step or step (repeatable). Default: "
+            "forward, train_step and step; train_step and step with --quick; forward "
+            "and train_step with another --kernel or several --devices.",
         ),
     ] = None,
     styles: Annotated[
         Names,
         Option(
             "--style",
-            help="Only this call style; documented and functional name one in each port (repeatable).",
+            help="Only this call style; documented and functional name one in each "
+            "port (repeatable).",
         ),
     ] = None,
     kernels: Annotated[
         Names,
         Option(
             "--kernel",
-            help="stock (the default), or fused, which is compared with stock in each port's first call style or in those of "
-            "--style (repeatable).",
+            help="stock (the default), or fused, which is compared with stock in each "
+            "port's first call style or in those of --style (repeatable).",
         ),
     ] = None,
     quick: Annotated[
@@ -98,44 +105,48 @@ def compare(
         Option(
             min=1,
             max=1000,
-            help="Fresh processes; each measures everything. Default: 10; 4 with --quick.",
+            help="Fresh processes; each measures everything. Default: 10; 4 with "
+            "--quick.",
         ),
     ] = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         Option(
             "--dtype",
-            help="Of the computation: float32, bfloat16 or float16. Parameters are float32.",
+            help="Of the computation: float32, bfloat16 or float16. Parameters are "
+            "float32.",
         ),
     ] = "float32",
     precision: Annotated[
         Literal["highest", "high", "default"],
         Option(
             "--precision",
-            help="JAX's, of float32 matrix products: highest, high or default. The last two round on an "
-            "accelerator.",
+            help="JAX's, of float32 matrix products: highest, high or default. The "
+            "last two round on an accelerator.",
         ),
     ] = "highest",
     devices: Annotated[
         str | None,
         Option(
             "--devices",
-            help="Spread the batch over so many devices, too, as in 1,2,4: parts of a CPU, or accelerators. Default: "
-            "1.",
+            help="Spread the batch over so many devices, too, as in 1,2,4: parts of a "
+            "CPU, or accelerators. Default: 1.",
         ),
     ] = None,
     no_proof: Annotated[
         bool,
         Option(
             "--no-proof",
-            help="Time without verifying. The first results of each arm are still compared with the oracle.",
+            help="Time without verifying. The first results of each arm are still "
+            "compared with the oracle.",
         ),
     ] = False,
     fresh: Annotated[
         bool,
         Option(
             "--fresh",
-            help="Delete an unfinished run in the folder. Without it, the same command continues there.",
+            help="Delete an unfinished run in the folder. Without it, the same "
+            "command continues there.",
         ),
     ] = False,
     details: given.Details = False,
@@ -143,14 +154,16 @@ def compare(
     output: Annotated[
         Path | None,
         given.output_folder(
-            "Folder for results.json and report.html. Default: results; of --size, results-hidden8 or the like."
+            "Folder for results.json and report.html. Default: results; of --size, "
+            "results-hidden8 or the like."
         ),
     ] = None,
 ) -> None:
     """Verify, then time. Prints the answer; writes results.json and report.html.
 
-    A port that fails a check gets no number. A run that was stopped is continued by the same command, and another
-    trigru that times on this machine is waited for. Exit code 1 if any check failed, or nothing has a number.
+    A port that fails a check gets no number. A run that was stopped is continued by the
+    same command, and another trigru that times on this machine is waited for.
+    Exit code 1 if any check failed, or nothing has a number.
     """
     output = output or given.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
@@ -196,7 +209,8 @@ def verify(
         Names,
         Option(
             "--dtype",
-            help="float64 (same function?), float32, bfloat16 or float16 (accurate?); repeatable.",
+            help="float64 (same function?), float32, bfloat16 or float16 (accurate?); "
+            "repeatable.",
         ),
     ] = None,
     checks: Annotated[
@@ -215,15 +229,17 @@ def verify(
         Option(
             min=2,
             max=64,
-            help="Also spread the batch over so many parts of a CPU as devices, or over all accelerators.",
+            help="Also spread the batch over so many parts of a CPU as devices, or "
+            "over all accelerators.",
         ),
     ] = None,
     hosts: Annotated[
         str | None,
         Option(
             "--hosts",
-            help="Check many devices together with other hosts: auto where JAX finds them (SLURM, Open MPI, Kubernetes, Cloud "
-            "TPU), else the first one's HOST:PORT, how many there are, and which this is, as in "
+            help="Check many devices together with other hosts: auto where JAX finds "
+            "them (SLURM, Open MPI, Kubernetes, Cloud TPU), else the first one's "
+            "HOST:PORT, how many there are, and which this is, as in "
             "10.0.0.1:8476,2,0.",
         ),
     ] = None,
@@ -257,7 +273,8 @@ def port(
         list[str],
         Argument(
             metavar="FILE...",
-            help="A Python file with reference, candidate and x; or two, as old.py:name new.py:name. They are run.",
+            help="A Python file with reference, candidate and x; or two, as "
+            "old.py:name new.py:name. They are run.",
         ),
     ],
     inputs: Annotated[
@@ -270,21 +287,24 @@ def port(
         Path | None,
         Option(
             "--save",
-            help="Write the candidate with the reference's parameters to a .safetensors, .msgpack or .eqx file.",
+            help="Write the candidate with the reference's parameters to a "
+            ".safetensors, .msgpack or .eqx file.",
         ),
     ] = None,
     time: Annotated[
         bool,
         Option(
             "--time",
-            help="Also time both, if they are the same function: forward, and a step of SGD.",
+            help="Also time both, if they are the same function: forward, and a step "
+            "of SGD.",
         ),
     ] = False,
     format: given.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
 
-    Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2 for a bad file or input.
+    Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2
+    for a bad file or input.
     """
     check_jax()  # before anything imports JAX
     from . import port
@@ -309,14 +329,16 @@ def convert(
         str | None,
         Option(
             "--to",
-            help="canonical, linen, nnx, equinox or torch. Default: the one that OUT can hold, where that is only one.",
+            help="canonical, linen, nnx, equinox or torch. Default: the one that OUT "
+            "can hold, where that is only one.",
         ),
     ] = None,
     at: Annotated[
         Names,
         Option(
             "--at",
-            help="The GRU's place in a larger file, as params.GRU_0 (repeatable with --whole).",
+            help="The GRU's place in a larger file, as params.GRU_0 (repeatable with "
+            "--whole).",
         ),
     ] = None,
     name: Annotated[
@@ -337,7 +359,8 @@ def convert(
 
     Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
 
-    Values keep every bit, with one exception: torch's two biases of r and of z are added, with a warning.
+    Values keep every bit, with one exception: torch's two biases of r and of z are
+    added, with a warning.
     """
     check_jax()  # before anything imports JAX
     from . import convert
@@ -365,16 +388,16 @@ def report(
         Literal["text", "markdown", "csv", "json", "html"],
         Option(
             "--format",
-            help="text, markdown, csv, json or html. text takes no --ratio, --workload, --phase or "
-            "--style.",
+            help="text, markdown, csv, json or html. text takes no --ratio, "
+            "--workload, --phase or --style.",
         ),
     ] = "text",
     ratio: Annotated[
         Literal["pure", "pairwise", "time"],
         Option(
             "--ratio",
-            help="pure: time / plain JAX's. pairwise: each two frameworks in the same call style. time: seconds per "
-            "call.",
+            help="pure: time / plain JAX's. pairwise: each two frameworks in the same "
+            "call style. time: seconds per call.",
         ),
     ] = "pure",
     workloads: given.Workloads = None,
@@ -385,7 +408,8 @@ def report(
         Names,
         Option(
             "--style",
-            help="A call style or a label (repeatable). Default: documented and functional.",
+            help="A call style or a label (repeatable). Default: documented and "
+            "functional.",
         ),
     ] = None,
     details: given.Details = False,
@@ -393,7 +417,7 @@ def report(
         Path | None, given.output_folder("Folder for report.html, of one run.")
     ] = None,
 ) -> None:
-    """Print the answer of runs again, print their times in another format, or write the page of one."""
+    """Print the answer of runs again, or their times in a format, or write a page."""
     check_jax()  # before anything imports JAX
     from . import report
 
@@ -479,16 +503,18 @@ def diff(
         Names,
         Option(
             "--with",
-            help="With --now: this instead of what is installed, in an environment of its own: a version, as flax==0.12.0, the "
-            "folder of a clone, a wheel, or a commit, as git+file:///home/me/flax@main (repeatable).",
+            help="With --now: this instead of what is installed, in an environment of "
+            "its own: a version, as flax==0.12.0, the folder of a clone, a wheel, or "
+            "a commit, as git+file:///home/me/flax@main (repeatable).",
         ),
     ] = None,
     fail_on: Annotated[
         str | None,
         Option(
             "--fail-on",
-            help="The kinds of changes between snapshots that make exit code 1, with commas: all, none, or some; better never "
-            "does. Default: all but memory, bits and program.",
+            help="The kinds of changes between snapshots that make exit code 1, with "
+            "commas: all, none, or some; better never does. Default: all but memory, "
+            "bits and program.",
         ),
     ] = None,
     fail_above: Annotated[
@@ -503,8 +529,8 @@ def diff(
         bool,
         Option(
             "--anyway",
-            help="Compare runs although arms are in one file only, one was interrupted, or the device or flags "
-            "differ.",
+            help="Compare runs although arms are in one file only, one was "
+            "interrupted, or the device or flags differ.",
         ),
     ] = False,
     details: given.Details = False,
@@ -513,8 +539,9 @@ def diff(
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
 
-    Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an arm slower by more than
-    --fail-above, beyond chance among all arms; 125 if the files do not compare.
+    Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an
+    arm slower by more than --fail-above, beyond chance among all arms; 125 if the files
+    do not compare.
     """
     check_jax()  # before anything imports JAX
     from . import diff

@@ -1,4 +1,4 @@
-"""The group of all commands, how they end, and the options and folders that they share."""
+"""The group of all commands, how they end, and the options that they share."""
 
 import os
 import re
@@ -63,7 +63,7 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments name. Ends where options do not go together."""
+        """The command that arguments name; ends where options do not go together."""
         for word in args:
             if not _is_unicode(word):
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
@@ -171,8 +171,8 @@ def folder_of(sizes: list[str] | None) -> Path:
 def claim_folder(folder: Path, *, timing: bool = True) -> Iterator[None]:
     """Keep a folder, and with `timing` this machine, to this trigru.
 
-    Another trigru that uses them is waited for. Raises an OSError if the folder cannot be
-    written, or a JaxEnvironmentError.
+    Another trigru that uses them is waited for. Raises an OSError if the folder cannot
+    be written, or a JaxEnvironmentError.
     """
     # these need the extra `bench`
     from ..processes.scratch import TIMING, claimed, folder_claim
@@ -216,7 +216,8 @@ Ports = Annotated[
     Names,
     Option(
         "--port",
-        help="Only this port: pure, linen, nnx, equinox or an installed one (repeatable). Default: all.",
+        help="Only this port: pure, linen, nnx, equinox or an installed one "
+        "(repeatable). Default: all.",
     ),
 ]
 Workloads = Annotated[
@@ -230,7 +231,8 @@ FindingsFormat = Annotated[
     Literal["text", "json", "markdown", "github"],
     Option(
         "--format",
-        help="text; for machines json, markdown or github (annotations, and a summary).",
+        help="text; for machines json, markdown or github (annotations, and a "
+        "summary).",
     ),
 ]
 Equality = Annotated[

@@ -1,4 +1,4 @@
-"""`trigru compare`: verify what is to be timed, time what passed, answer, write files."""
+"""`trigru compare`: verify, time what passed, print the answer, write files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Read options as users write them: they become a plan, or an error that says why not."""
+"""Read options as users write them: a plan, or an error that says why not."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ PROCESSES = 10
 QUICK_PROCESSES = 4
 #: About how long a sample takes, in seconds: see `Plan`.
 SAMPLE_TIME_S = 2.5e-3
-#: The checks of a phase that is timed, in a first look: one time step is called directly,
-#: the others in call styles.
+#: The checks of a phase that is timed, in a first look: one time step is called
+#: directly, the others in call styles.
 PHASE_CHECKS = {
     "forward": ("styles",),
     "gradient": ("styles",),
@@ -58,9 +58,10 @@ def make_plan(
     dtype: str = "float32",
     precision: str = "highest",
 ) -> Plan:
-    """A plan from the command line's options. An option that was not given is None or False.
+    """A plan from the command line's options.
 
-    Raises an InputError or UnknownNameError at what no plan can be made of.
+    An option that was not given is None or False. Raises an InputError or
+    UnknownNameError at what no plan can be made of.
     """
     if any("@" in name for name in workloads or ()):
         raise InputError(
@@ -254,7 +255,7 @@ def say_missing(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_kernels(names: Names, ports: tuple[str, ...]) -> tuple[str, ...]:
-    """The kernels with these names, or the stock one. Some port must offer each of them."""
+    """The kernels with these names, or the stock one. Some port must offer each."""
     chosen = names or [STOCK]
     available = [get_port(port) for port in ports if not unavailable(port)]
     if not available:  # what they offer is not known
@@ -281,7 +282,10 @@ def checks_of(plan: Plan) -> tuple[Check, ...]:
 def choose(
     kind: str, names: Iterable[str] | None, known: Sequence[str]
 ) -> tuple[str, ...]:
-    """The names, each once, or all that are known. Raises an UnknownNameError at any other."""
+    """The names, each once, or all that are known.
+
+    Raises an UnknownNameError at any other.
+    """
     for name in names or ():
         if name not in known:
             raise UnknownNameError(kind, name, list(known))

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP are one exception, Interrupted, which no write is cut off by.
+"""Ctrl-C, SIGTERM and SIGHUP are one exception, which never falls into a write.
 
 A signal is only noted. `raise_if_interrupted` raises it: whatever takes long calls it
 twice a second, or at each of its steps. An exception raised where the signal happens to
@@ -66,7 +66,10 @@ def listen() -> dict[signal.Signals, Any]:
 
 
 def ignore() -> None:
-    """Ignore the signals from now on: Python's own handlers are gone before the process is."""
+    """Ignore the signals from now on.
+
+    Python's own handlers are gone before the process is.
+    """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -87,7 +90,10 @@ def listening() -> Iterator[None]:
 
 
 def raise_if_interrupted() -> None:
-    """Raise an Interrupted, in the main thread, if there was a signal: once, and in no write."""
+    """Raise an Interrupted if there was a signal: once, and never within `shielded`.
+
+    Only the main thread raises it.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     if _heard.number is None or _heard.was_raised or _heard.writes:

@@ -1,4 +1,4 @@
-"""What goes between a proof and its processes: ports and questions by name, and answers.
+"""What a proof and its processes send each other: questions by name, and answers.
 
 Ports hold functions, and cannot be sent. This imports no JAX, so that processes can be
 started before that is imported.

@@ -152,7 +152,7 @@ def tasks_of(questions: Iterable[QuestionId]) -> list[Task]:
     """Questions, with their numbers, as tasks of processes.
 
     Questions about one row are one task, so that the oracle answers the row once. Rows
-    about programs as users have them, which XLA compiles, come first: they take longest.
+    about programs as users have them come first: XLA compiles them, which takes long.
     """
     tasks: dict[object, Task] = {}
     for number, question in enumerate(questions):

@@ -31,7 +31,7 @@ def expand(
     checks: Iterable[Check],
     styles: Mapping[str, Sequence[str] | None] | None = None,
 ) -> list[QuestionId]:
-    """The questions of `verify` about some ports. A port that is named twice is asked once.
+    """The questions of `verify` about some ports, each port once.
 
     Args:
         subjects: the ports.

@@ -1,4 +1,4 @@
-"""Claims, temporary folders and private folders: nobody else has what is claimed, or writes what is believed."""
+"""Claims, temporary folders and private folders: nobody else has or writes them."""
 
 import os
 import platform

@@ -1,4 +1,7 @@
-"""A signal is raised at the next step, but never within a write, and once alone; what it ends loses nothing."""
+"""A signal is raised once, at the next step, but never within a write.
+
+What it ends loses nothing.
+"""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A pool of processes: what comes of tasks, how deaths are told, and whose turn it is."""
+"""A pool of processes: what comes of tasks, how deaths are told, whose turn it is."""
 
 import os
 import signal

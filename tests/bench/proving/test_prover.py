@@ -1,4 +1,4 @@
-"""Questions that several processes ask: each has its answer, whatever ends a process."""
+"""Questions that processes ask: each has its answer, whatever ends a process."""
 
 import os
 
