@@ -6,7 +6,7 @@ What is listed here is what the code has: checks, factors, faults, workloads, ca
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,94 @@ from typer.cli import get_docs_for_click
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "tests" / "example_port"
 PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
+MARKED = re.compile(r"(<!-- generated: (\S+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+#: An answer of the README: the title of a framework, and its code.
+ANSWER = re.compile(
+    r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", re.MULTILINE | re.DOTALL
+)
 
 
-def labels_cell(port: Any, style: Any) -> str:
-    """The labels of a call style, each with the phases in which the style has it unless that is in all."""
+def changes() -> str:
+    """The kinds of changes that `trigru diff` tells apart."""
+    rows = [(f"`{kind}`", meaning) for kind, meaning in KINDS.items()]
+    return table(("kind", "it"), rows)
+
+
+def checks() -> str:
+    """The checks of equality, and how each is run."""
+    rows = []
+    for check in CHECKS:
+        rows.append((check.name, check.catches, "by default"))
+    for check in SELECTIONS:
+        rows.append((check.name, check.catches, f"`--check {check.name}`"))
+    for check in ON_DEVICES:
+        rows.append((check.name, check.catches, "`--devices`"))
+    return table(("check", "what it catches", "runs"), rows)
+
+
+def factors() -> str:
+    """The factors of the contract with their levels."""
+    rows = [(factor.name, ", ".join(factor.levels)) for factor in FACTORS]
+    rows.append(("dtype", ", ".join(DTYPES)))
+    return table(("factor", "levels, the usual one first"), rows)
+
+
+def faults() -> str:
+    """The planted faults, and the check that is there for each."""
+    rows = [(fault.name, fault.what, fault.check) for fault in FAULTS]
+    columns = ("fault", "what is wrong", "the check that is there for it")
+    return table(columns, rows)
+
+
+def departures() -> str:
+    """Where the frameworks' own parts depart from the contract."""
+    rows = []
+    for departure in DEPARTURES:
+        what = departure.what
+        if departure.source:
+            what = f"[{what}]({departure.source})"
+        rows.append((f"`{departure.part}`", what, ", ".join(departure.checks)))
+    return table(("part", "departure", "shows in"), rows)
+
+
+def workloads() -> str:
+    """The workloads, with their sizes."""
+    rows = []
+    for workload in WORKLOADS:
+        row = (
+            f"`{workload.name}`",
+            str(workload.batch_size),
+            str(workload.time),
+            str(workload.input_size),
+            str(workload.hidden_size),
+            f"{workload.parameters:,}",
+            "yes" if workload.name in QUICK else "",
+            workload.summary,
+        )
+        rows.append(row)
+    sizes = ("B", "T", "D", "H", "parameters")
+    columns = ("workload", *sizes, "`--quick`", "what it stands for")
+    return table(columns, rows)
+
+
+def styles() -> str:
+    """A row for each call style of each port."""
+    rows = []
+    for port in PORTS:
+        for style in port.call_styles:
+            summary = f"`{style.summary}`"
+            if style.source:
+                summary += f" ([source]({style.source}))"
+            labels = _labels_cell(port, style)
+            rows.append((port.title, f"`{style.name}`", labels, summary))
+    return table(("port", "call style", "label", "what its user writes"), rows)
+
+
+def _labels_cell(port: Any, style: Any) -> str:
+    """The labels of a call style.
+
+    Each has the phases in which the style has it, unless that is in all.
+    """
     labels = []
     for label in LABELS:
         phases = []
@@ -54,157 +138,74 @@ def labels_cell(port: Any, style: Any) -> str:
     return ", ".join(labels) or "none: its own"
 
 
-def style_rows() -> list[Sequence[str]]:
-    """A row for each call style of each port."""
-    rows = []
-    for port in PORTS:
-        for style in port.call_styles:
-            summary = f"`{style.summary}`"
-            if style.source:
-                summary += f" ([source]({style.source}))"
-            labels = labels_cell(port, style)
-            rows.append((port.title, f"`{style.name}`", labels, summary))
-    return rows
-
-
-#: The tables of rows of the code: of each the columns and the rows.
-TABLES: dict[str, tuple[Sequence[str], Iterable[Sequence[str]]]] = {
-    "changes": (("kind", "it"), ((f"`{kind}`", what) for kind, what in KINDS.items())),
-    "checks": (
-        ("check", "what it catches", "runs"),
-        (
-            (check.name, check.catches, runs.format(check.name))
-            for of, runs in (
-                (CHECKS, "by default"),
-                (SELECTIONS, "`--check {}`"),
-                (ON_DEVICES, "`--devices`"),
-            )
-            for check in of
-        ),
-    ),
-    "factors": (
-        ("factor", "levels, the usual one first"),
-        [
-            *((factor.name, ", ".join(factor.levels)) for factor in FACTORS),
-            ("dtype", ", ".join(DTYPES)),
-        ],
-    ),
-    "faults": (
-        ("fault", "what is wrong", "the check that is there for it"),
-        ((fault.name, fault.what, fault.check) for fault in FAULTS),
-    ),
-    "departures": (
-        ("part", "departure", "shows in"),
-        (
-            (
-                f"`{d.part}`",
-                f"[{d.what}]({d.source})" if d.source else d.what,
-                ", ".join(d.checks),
-            )
-            for d in DEPARTURES
-        ),
-    ),
-    "workloads": (
-        (
-            "workload",
-            "B",
-            "T",
-            "D",
-            "H",
-            "parameters",
-            "`--quick`",
-            "what it stands for",
-        ),
-        (
-            (
-                f"`{w.name}`",
-                *map(str, (w.batch_size, w.time, w.input_size, w.hidden_size)),
-                f"{w.parameters:,}",
-                "yes" if w.name in QUICK else "",
-                w.summary,
-            )
-            for w in WORKLOADS
-        ),
-    ),
-    "styles": (
-        ("port", "call style", "label", "what its user writes"),
-        style_rows(),
-    ),
-}
-
-
 def coverage() -> str:
     """How many rows a port is checked by, and what they cover."""
     rows = design_of(get_port("linen"))
-    checked, of = coverage_of(rows)
-    return f"```text\nlinen: {len(rows)} rows cover {checked} of {of} pairs and triples of levels.\n```"
+    covered, pairs_and_triples = coverage_of(rows)
+    return (
+        f"```text\nlinen: {len(rows)} rows cover {covered} of {pairs_and_triples} pairs "
+        "and triples of levels.\n```"
+    )
 
 
 def rules() -> str:
     """What cannot go together, and what is left out in other dtypes than float64."""
-
-    def listed(levels: Any) -> str:
-        return " and ".join(
-            f"{name} {' or '.join(some)}" for name, some in levels.items()
-        )
-
-    elsewhere, lines = "in other dtypes than float64, ", []
-    for where, some in (("", RULES), (elsewhere, COARSE_RULES)):
-        only = (
-            f"{listed(rule.when) or 'every row'}: only {listed(rule.then)}, since {rule.why}."
-            for rule in some
-        )
-        lines += [f"- {where}{text}" for text in only]
-    return "\n".join(
-        [
-            *lines,
-            f"- {elsewhere}pairs have only {listed(SHORT)}; float16 has no pairs, but named rows.",
-        ]
+    elsewhere = "in other dtypes than float64, "
+    lines = [f"- {_rule_text(rule)}" for rule in RULES]
+    lines += [f"- {elsewhere}{_rule_text(rule)}" for rule in COARSE_RULES]
+    lines.append(
+        f"- {elsewhere}pairs have only {_levels_text(SHORT)}; float16 has no pairs, but "
+        "named rows."
     )
+    return "\n".join(lines)
 
 
-def tabs(blocks: Iterable[tuple[str, str]]) -> str:
-    """A tab for each framework, by its title."""
-    return "\n\n".join(
-        f'=== "{title}"\n\n{textwrap.indent(block, "    ")}' for title, block in blocks
-    )
+def _rule_text(rule: Any) -> str:
+    when = _levels_text(rule.when) or "every row"
+    return f"{when}: only {_levels_text(rule.then)}, since {rule.why}."
+
+
+def _levels_text(levels: Any) -> str:
+    parts = [f"{name} {' or '.join(names)}" for name, names in levels.items()]
+    return " and ".join(parts)
 
 
 def containers() -> str:
-    """The file formats with the layouts that they are written in, and the arrays of each layout."""
-    known = layouts()
-    rows = [
-        (
-            c.title,
-            ", ".join(f"`{suffix}`" for suffix in c.suffixes),
-            *(
-                "yes" if c.layouts is None or name in c.layouts else "–"
-                for name in known
-            ),
-            f"`{c.reader}`",
-        )
-        for c in CONTAINERS
-    ]
-    arrays = [
-        (f"`{n}`: {of.title}", ", ".join(f"`{a}`" for a in of.table()))
-        for n, of in known.items()
-    ]
-    return f"{table(('container', 'suffix', *known, 'read by'), rows)}\n\n{table(('layout', 'arrays'), arrays)}"
+    """The file formats, and the layouts of arrays in them."""
+    all_layouts = layouts()
+    rows = []
+    for container in CONTAINERS:
+        suffixes = [f"`{suffix}`" for suffix in container.suffixes]
+        cells = []
+        for name in all_layouts:
+            has_layout = container.layouts is None or name in container.layouts
+            cells.append("yes" if has_layout else "–")
+        reader = f"`{container.reader}`"
+        rows.append((container.title, ", ".join(suffixes), *cells, reader))
+    of_files = table(("container", "suffix", *all_layouts, "read by"), rows)
+
+    rows = []
+    for name, layout in all_layouts.items():
+        arrays = [f"`{array}`" for array in layout.table()]
+        rows.append((f"`{name}`: {layout.title}", ", ".join(arrays)))
+    of_layouts = table(("layout", "arrays"), rows)
+    return f"{of_files}\n\n{of_layouts}"
 
 
 def commands() -> str:
-    """A section for each command: its help, arguments and options, as Typer documents them."""
+    """A section for each command, as Typer documents it."""
     group: Any = typer.main.get_command(app)
-    return "\n\n".join(
-        get_docs_for_click(
+    sections = []
+    for name, command in group.commands.items():
+        section = get_docs_for_click(
             obj=command,
             ctx=typer.Context(command),
             indent=1,
             call_prefix="trigru",
             title=f"trigru {name}",
-        ).strip()
-        for name, command in group.commands.items()
-    )
+        )
+        sections.append(section.strip())
+    return "\n\n".join(sections)
 
 
 def example(language: str, name: str) -> str:
@@ -213,31 +214,29 @@ def example(language: str, name: str) -> str:
 
 
 def answers() -> str:
-    """The answers of the README, in a tab for each framework."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(
-        r"^\*\*([\w ]+)\*\*\n\n(```python\n.*?^```)$", text, re.MULTILINE | re.DOTALL
-    )
-    assert [title for title, _ in blocks] == [port.title for port in PORTS[1:]], (
-        "README.md lacks an answer"
-    )
-    return tabs(blocks)
-
-
-MARKED = re.compile(r"(<!-- generated: (\S+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+    """The answers of the README, in a tab for each framework, by its title."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    titles = []
+    tabs = []
+    for title, block in ANSWER.findall(readme):
+        titles.append(title)
+        tabs.append(f'=== "{title}"\n\n{textwrap.indent(block, "    ")}')
+    expected = [port.title for port in PORTS[1:]]
+    assert titles == expected, "README.md lacks an answer"
+    return "\n\n".join(tabs)
 
 
 def written(part: re.Match[str]) -> str:
-    """A part as the code has it now: a table, or what the function gives that the marker names with its arguments."""
+    """A part of a page as the code has it now: what its function gives."""
     begin, name, words, end = part.groups()
-    functions = vars(published) | globals()
-    text = table(*TABLES[name]) if name in TABLES else functions[name](*words.split())
+    text = PARTS[name](*words.split())
     return f"{begin}\n{text}\n\n{end}"
 
 
 def main() -> int:
     """Write, or check; 1 if something is stale."""
-    check, stale = "--check" in sys.argv, []
+    check = "--check" in sys.argv
+    stale = []
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         old = page.read_text(encoding="utf-8")
         new = MARKED.sub(written, old)
@@ -246,13 +245,45 @@ def main() -> int:
             if not check:
                 page.write_text(new, encoding="utf-8")
     stale += published.draw_pictures(check=check)
-    for path in stale if check else ():
+    if not check:
+        return 0
+    for path in stale:
         print(
-            f"{path.relative_to(ROOT)} is stale: run .venv/bin/python .ci/generate_docs.py",
+            f"{path.relative_to(ROOT)} is stale: run "
+            ".venv/bin/python .ci/generate_docs.py",
             file=sys.stderr,
         )
-    return int(check and bool(stale))
+    return 1 if stale else 0
 
+
+#: The functions by the names that markers in the pages have for them.
+PARTS: dict[str, Callable[..., str]] = {
+    "answers": answers,
+    "changes": changes,
+    "checks": checks,
+    "claims": published.claims,
+    "commands": commands,
+    "containers": containers,
+    "coverage": coverage,
+    "departures": departures,
+    "example": example,
+    "factors": factors,
+    "fastest": published.fastest,
+    "faults": faults,
+    "kernel": published.kernel,
+    "kernel_sizes": published.kernel_sizes,
+    "releases": published.releases,
+    "releases_picture": published.releases_picture,
+    "rules": rules,
+    "screen": published.screen,
+    "sentences": published.sentences,
+    "sizes": published.sizes,
+    "styles": styles,
+    "times": published.times,
+    "upgrade": published.upgrade,
+    "versions": published.versions,
+    "workloads": workloads,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

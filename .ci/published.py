@@ -1,8 +1,13 @@
-"""The parts of the docs that show published results: tables of times and ratios, the answer, releases, and pictures."""
+"""The parts of the docs that show published results.
+
+They are tables of times and ratios, the answer, releases, and pictures. A function
+gives the text of a part; the marker in a page names it, with its arguments.
+"""
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +15,7 @@ from textwrap import shorten
 
 from msgspec.structs import replace
 from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
-from trigru.bench.analysis.benchmarks import Benchmark
+from trigru.bench.analysis.benchmarks import Benchmark, Results
 from trigru.bench.analysis.comparison import TimeComparison
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
@@ -40,51 +45,110 @@ from trigru.impls import get_port
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results"
+#: What people do, in a workload and a phase of the published run.
+Situation = tuple[str, str]
 #: The workloads of the answer that a reader sees first.
 FIRST = ("question", "medium")
-#: What people do, by a workload and a phase of the published run.
-SITUATIONS = {
+SITUATIONS: dict[Situation, str] = {
     ("question", "step"): "One time step a call",
     ("question", "forward"): "Streaming, a chunk a call",
     ("question", "train_step"): "Training on one sequence",
     ("medium", "train_step"): "Training a model of common size",
     ("large", "train_step"): "Training a large model",
 }
-#: The smallest model, whose calls take as long as those that most public claims are about, then the situations.
-CLAIMED = {
+#: The smallest model comes first: its calls take as long as those that most public
+#: claims are about.
+CLAIMED: dict[Situation, str] = {
     ("tiny", "step"): "Smallest model, one time step",
     ("tiny", "forward"): "Smallest model, forward",
     ("tiny", "train_step"): "Smallest model, train step",
-} | SITUATIONS
-#: The columns of each table of docs/claims.md: a heading, and two arms, of calls that are waited for, or ",queued".
+    **SITUATIONS,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A column of a table of docs/claims.md: the time of one arm over another's."""
+
+    heading: str
+    first: str  # a port in a call style, by its name or label: "nnx[documented]"
+    second: str
+    queued: bool = False  # of calls that are not waited for
+
+
 CLAIMS = {
-    "nnx-equinox": {
-        "as documented": "nnx[documented]/equinox[documented]",
-        "`graph=False` / `jax.jit`": "nnx[nnx.jit-tree]/equinox[jit]",
-        "`jit_partial` / `jax.jit`": "nnx[jit_partial]/equinox[jit]",
-        "functional": "nnx[functional]/equinox[functional]",
-        "`graph=False` / `jax.jit`, not waited for": "nnx[nnx.jit-tree]/equinox[jit],queued",
-        "`jit_partial` / `jax.jit`, not waited for": "nnx[jit_partial]/equinox[jit],queued",
-    },
-    "equinox-linen": {
-        "as documented": "equinox[documented]/linen[documented]",
-        "`jax.jit` / as documented": "equinox[jit]/linen[documented]",
-        "functional": "equinox[functional]/linen[functional]",
-    },
-    "nnx-styles": {
-        f"`nnx.jit` / `{style}`, and the difference": f"nnx[documented]/nnx[{style}]"
-        for style in ("nnx.jit-tree", "jit_partial", "cached_partial", "split-merge")
-    },
-    "equinox-styles": {
-        "`filter_jit` / `jax.jit`, and the difference": "equinox[documented]/equinox[jit]",
-        "`filter_jit` / `partition`, and the difference": "equinox[documented]/equinox[functional]",
-        "`filter_jit` / `jax.jit`, not waited for": "equinox[documented]/equinox[jit],queued",
-    },
+    "nnx-equinox": (
+        Claim("as documented", "nnx[documented]", "equinox[documented]"),
+        Claim("`graph=False` / `jax.jit`", "nnx[nnx.jit-tree]", "equinox[jit]"),
+        Claim("`jit_partial` / `jax.jit`", "nnx[jit_partial]", "equinox[jit]"),
+        Claim("functional", "nnx[functional]", "equinox[functional]"),
+        Claim(
+            "`graph=False` / `jax.jit`, not waited for",
+            "nnx[nnx.jit-tree]",
+            "equinox[jit]",
+            queued=True,
+        ),
+        Claim(
+            "`jit_partial` / `jax.jit`, not waited for",
+            "nnx[jit_partial]",
+            "equinox[jit]",
+            queued=True,
+        ),
+    ),
+    "equinox-linen": (
+        Claim("as documented", "equinox[documented]", "linen[documented]"),
+        Claim("`jax.jit` / as documented", "equinox[jit]", "linen[documented]"),
+        Claim("functional", "equinox[functional]", "linen[functional]"),
+    ),
+    "nnx-styles": (
+        Claim(
+            "`nnx.jit` / `nnx.jit-tree`, and the difference",
+            "nnx[documented]",
+            "nnx[nnx.jit-tree]",
+        ),
+        Claim(
+            "`nnx.jit` / `jit_partial`, and the difference",
+            "nnx[documented]",
+            "nnx[jit_partial]",
+        ),
+        Claim(
+            "`nnx.jit` / `cached_partial`, and the difference",
+            "nnx[documented]",
+            "nnx[cached_partial]",
+        ),
+        Claim(
+            "`nnx.jit` / `split-merge`, and the difference",
+            "nnx[documented]",
+            "nnx[split-merge]",
+        ),
+    ),
+    "equinox-styles": (
+        Claim(
+            "`filter_jit` / `jax.jit`, and the difference",
+            "equinox[documented]",
+            "equinox[jit]",
+        ),
+        Claim(
+            "`filter_jit` / `partition`, and the difference",
+            "equinox[documented]",
+            "equinox[functional]",
+        ),
+        Claim(
+            "`filter_jit` / `jax.jit`, not waited for",
+            "equinox[documented]",
+            "equinox[jit]",
+            queued=True,
+        ),
+    ),
 }
 NOT_MEASURED = "not measured"
-#: The version set whose report is shown, the kind of change that fails there, how many lines, and their longest.
-SHOWN, FAIL_ON, LINES, LONGEST = "2026-05-15", "function", 5, 100
-#: The colour of text on a page of each theme, by the suffix of a picture's name. There is no background.
+#: The version set whose report is shown, and the kind of change that fails there.
+SHOWN = "2026-05-15"
+FAIL_ON = "function"
+#: So many lines of the report are shown, and so many characters of each.
+LINES = 5
+LONGEST = 100
+#: The colour of text on a page of each theme, by the suffix of a picture's name.
 INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
 
@@ -94,27 +158,36 @@ def published(name: str) -> Answer:
     return answer(load(RESULTS / f"{name}.json.gz"))
 
 
-def row_at(of: Answer, at: tuple[str, str]) -> AnswerRow:
+def row_at(answer: Answer, situation: Situation) -> AnswerRow:
     """The row of a situation."""
-    (row,) = (row for row in of.rows if (str(row.workload), row.phase) == at)
+    rows = [r for r in answer.rows if (str(r.workload), r.phase) == situation]
+    (row,) = rows
     return row
 
 
-def timed(at: tuple[str, str], called: str, *, queued: bool) -> Benchmark | None:
-    """A port in a call style, by its name or label, as "nnx[documented]", in a situation; None if it has no number."""
+def timed(situation: Situation, called: str, *, queued: bool) -> Benchmark | None:
+    """A port in a call style in a situation, as "nnx[documented]".
+
+    The style is a name or a label. None if it has no number.
+    """
+    workload, phase = situation
     port, style = called.removesuffix("]").split("[")
-    group = published("cpu").run.groups()["{}/{}/float32/stock".format(*at)]
-    own = (b for b in group if b.arm.port == port and b.arm.role == "arm")
-    arm = next((b for b in own if style in (b.arm.style, *b.arm.labels)), None)
-    return judged_by_other_clock(group).get(arm.arm.id) if arm and queued else arm
+    group = published("cpu").run.groups()[f"{workload}/{phase}/float32/stock"]
+    for b in group:
+        if b.arm.port != port or b.arm.role != "arm":
+            continue
+        if style == b.arm.style or style in b.arm.labels:
+            return judged_by_other_clock(group).get(b.arm.id) if queued else b
+    return None
 
 
 def table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of Markdown, of cells that are Markdown themselves."""
-    columns = [*columns]
-    return "\n".join(
-        f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)
-    )
+    columns = list(columns)
+    lines = []
+    for cells in (columns, ["---"] * len(columns), *rows):
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _paragraphs(section: Section, *origin: str) -> str:
@@ -127,124 +200,129 @@ def _whole(text: str) -> str:
     return text.replace(" ", "\u00a0")
 
 
-def _ratio(ratio: TimeComparison, word: str) -> str:
-    text = _whole(format_interval(ratio, digits=2))
-    return f"({text})" if word == "indistinguishable" else text
+def _ratio(comparison: TimeComparison, verdict: str) -> str:
+    text = _whole(format_interval(comparison, digits=2))
+    return f"({text})" if verdict == "indistinguishable" else text
 
 
-def _sizes(at: tuple[str, str]) -> str:
+def _sizes(situation: Situation) -> str:
     """The sizes of a workload in words, of which one step needs no number of steps."""
-    words = describe(Sized(at[0])).partition(": ")[2]
-    return re.sub(" of .*? steps", "", words) if at[1] == "step" else words
+    workload, phase = situation
+    words = describe(Sized(workload)).partition(": ")[2]
+    return re.sub(" of .*? steps", "", words) if phase == "step" else words
 
 
 def times(clock: str) -> str:
-    """A row for each way of calling that has a number, a column for each situation; calls are "waited" or "queued"."""
+    """A row for each way of calling that has a number, a column for each situation.
+
+    Calls are "waited" or "queued".
+    """
     rows = []
-    for port in map(get_port, JITS):
-        own_jit = (
-            "" if JITS[port.name] == "jax.jit" else f": `{JITS[port.name]}`"
-        )  # other styles have jax.jit, too
-        styles = {DOCUMENTED: f", as documented{own_jit}"}
-        styles |= {
-            style.name: f": `{style.summary}`"
-            for style in port.call_styles[1:]
-            if not style.labels
-        }
-        for style, words in (
-            styles | {FUNCTIONAL: ", functional", LEAVES: ": `leaves`"}
-        ).items():
-            found = [
-                timed(at, f"{port.name}[{style}]", queued=clock == "queued")
-                for at in SITUATIONS
-            ]
-            cells = (
-                b
-                and f"{_whole(format_time(b.median_s))}, {_ratio(b.comparison, b.verdict)}"
-                for b in found
-            )
-            rows += [
-                (name_of(port.name) + words, *(cell or NOT_MEASURED for cell in cells))
-            ] * any(found)
-    return table(
-        ["called", *(f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items())], rows
-    )
+    for port in JITS:
+        for style, words in _call_styles(port).items():
+            cells = []
+            for situation in SITUATIONS:
+                b = timed(situation, f"{port}[{style}]", queued=clock == "queued")
+                cells.append(_time_cell(b))
+            if any(cell != NOT_MEASURED for cell in cells):
+                rows.append((f"{name_of(port)}{words}", *cells))
+    columns = [f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items()]
+    return table(["called", *columns], rows)
+
+
+def _call_styles(port: str) -> dict[str, str]:
+    """The call styles of a port that the table of times has, with what it calls them."""
+    documented = ", as documented"
+    if JITS[port] != "jax.jit":  # other styles have jax.jit, too
+        documented = f"{documented}: `{JITS[port]}`"
+    styles = {DOCUMENTED: documented}
+    for style in get_port(port).call_styles[1:]:
+        if not style.labels:
+            styles[style.name] = f": `{style.summary}`"
+    styles[FUNCTIONAL] = ", functional"
+    styles[LEAVES] = ": `leaves`"
+    return styles
+
+
+def _time_cell(b: Benchmark | None) -> str:
+    if b is None:
+        return NOT_MEASURED
+    return f"{_whole(format_time(b.median_s))}, {_ratio(b.comparison, b.verdict)}"
 
 
 def claims(part: str) -> str:
-    """A table of docs/claims.md: a row for each situation, a column for each two arms."""
-    columns = CLAIMS[part]
-    rows = [
-        (f"{text}: {_sizes(at)}", *(_claim(at, pair) for pair in columns.values()))
-        for at, text in CLAIMED.items()
-    ]
-    return table(["situation", *columns], rows)
+    """A table of docs/claims.md: a row for each situation, a column for each claim."""
+    rows = []
+    for situation, text in CLAIMED.items():
+        cells = [_claim_cell(situation, claim) for claim in CLAIMS[part]]
+        rows.append((f"{text}: {_sizes(situation)}", *cells))
+    headings = [claim.heading for claim in CLAIMS[part]]
+    return table(["situation", *headings], rows)
 
 
-def _claim(at: tuple[str, str], pair: str) -> str:
-    """The ratio of two arms; of two styles of one framework that are waited for, also the difference."""
-    arms, _, queued = pair.partition(",")
-    first, second = (
-        timed(at, called, queued=bool(queued)) for called in arms.split("/")
-    )
+def _claim_cell(situation: Situation, claim: Claim) -> str:
+    """The ratio; of two styles of one framework that are waited for, also the difference."""
+    first = timed(situation, claim.first, queued=claim.queued)
+    second = timed(situation, claim.second, queued=claim.queued)
     if first is None or second is None:
         return NOT_MEASURED
     d = difference(published("cpu").run.benchmarks, first, second)
-    if queued or first.arm.port != second.arm.port or d.verdict != "slower":
-        return _ratio(d.comparison, d.verdict)
+    ratio = _ratio(d.comparison, d.verdict)
+    is_of_one = first.arm.port == second.arm.port and not claim.queued
+    if not is_of_one or d.verdict != "slower":
+        return ratio
     more = format_time_range(d.difference_s, d.difference_low_s, d.difference_high_s)
-    return f"{_ratio(d.comparison, d.verdict)}, +{_whole(more)}"
+    return f"{ratio}, +{_whole(more)}"
 
 
 def fastest() -> str:
     """The frameworks than which no other is faster, in each situation."""
-    of = published("cpu")
-    first = {text: row_at(of, at).fastest for at, text in SITUATIONS.items()}
-    rows = [
-        (text, *(", ".join(map(name_of, ports[label])) for label in COMPARED))
-        for text, ports in first.items()
-    ]
-    return "\n\n".join(
-        [table(["situation", *CALLED.values()], rows), *provenance_lines(of.run)[:2]]
-    )
+    shown = published("cpu")
+    rows = []
+    for situation, text in SITUATIONS.items():
+        by_label = row_at(shown, situation).fastest
+        cells = [", ".join(map(name_of, by_label[label])) for label in COMPARED]
+        rows.append((text, *cells))
+    columns = ["situation", *CALLED.values()]
+    origin = provenance_lines(shown.run)[:2]
+    return "\n\n".join([table(columns, rows), *origin])
 
 
 def versions() -> str:
     """The ratios to plain JAX with an older and a newer set of versions."""
-    old, new = both = published("cpu-py311"), published("cpu")
-    rows = [
-        (
-            text,
-            CALLED[label],
-            *(
-                _moved(*(row_at(of, at).cells[label][port].comparison for of in both))
-                for port in new.ports
-            ),
-        )
-        for at, text in SITUATIONS.items()
-        for label in COMPARED
-    ]
-    sets = "\n".join(f"- {_packages(of)}; {of.run.datetime[:10]}." for of in (old, new))
-    return f"{table(['situation', 'called', *map(name_of, new.ports)], rows)}\n\n{sets}"
+    old = published("cpu-py311")
+    new = published("cpu")
+    rows = []
+    for situation, text in SITUATIONS.items():
+        for label in COMPARED:
+            before = row_at(old, situation).cells[label]
+            after = row_at(new, situation).cells[label]
+            cells = []
+            for port in new.ports:
+                cells.append(_moved(before[port].comparison, after[port].comparison))
+            rows.append((text, CALLED[label], *cells))
+    columns = ["situation", "called", *map(name_of, new.ports)]
+    sets = [f"- {_packages(a.run)}; {a.run.datetime[:10]}." for a in (old, new)]
+    return "\n\n".join([table(columns, rows), "\n".join(sets)])
 
 
 def _moved(before: TimeComparison, after: TimeComparison) -> str:
+    """Two ratios, in bold where their intervals do not overlap."""
     text = f"{before.ratio:.2f} → {after.ratio:.2f}"
-    return f"**{text}**" if before.high < after.low or after.high < before.low else text
+    is_apart = before.high < after.low or after.high < before.low
+    return f"**{text}**" if is_apart else text
 
 
-def _packages(of: Answer) -> str:
-    known = of.run.trigru.machine.versions
-    return ", ".join(
-        f"{name} {known[name]}" for name in ("python", "jax", "flax", "equinox")
-    )
+def _packages(run: Results) -> str:
+    versions = run.trigru.machine.versions
+    names = ("python", "jax", "flax", "equinox")
+    return ", ".join(f"{name} {versions[name]}" for name in names)
 
 
-def quick(whole: Answer) -> Answer:
+def quick(answer: Answer) -> Answer:
     """The answer for one sequence and for a batch, at the sizes that people ask about."""
-    return replace(
-        whole, rows=[row for row in whole.rows if str(row.workload) in FIRST]
-    )
+    rows = [row for row in answer.rows if str(row.workload) in FIRST]
+    return replace(answer, rows=rows)
 
 
 def sentences() -> str:
@@ -266,40 +344,39 @@ def sentences() -> str:
 
 def screen() -> str:
     """What the published run was measured on and with, and its screen."""
-    of = published("cpu")
-    return "\n\n".join(
-        [
-            *provenance_lines(of.run),
-            "\n".join(["```text", *screens.answer_lines(of), "```"]),
-        ]
-    )
+    shown = published("cpu")
+    lines = "\n".join(["```text", *screens.answer_lines(shown), "```"])
+    return "\n\n".join([*provenance_lines(shown.run), lines])
 
 
 def sizes() -> str:
     """The time over plain JAX, by the size of the model."""
     run = published("sweep").run
-    return _paragraphs(*overhead_tables(run), *provenance_lines(run))
+    (section,) = overhead_tables(run)
+    return _paragraphs(section, *provenance_lines(run))
 
 
 def kernel(name: str) -> str:
     """The fused kernel against each port's own cell: a column for each size."""
-    of, rows = published(name), {}
-    by_hand = {"pure": "plain JAX: a scan by hand"}
-    own = [
-        (by_hand.get(s.other.arm.port) or name_of(s.other.arm.port), s)
-        for s in speedups(of.run)
-    ]
-    for title, s in own:
-        at = str(s.benchmark.arm.workload), s.benchmark.arm.phase
-        rows.setdefault(title, {})[_sizes(at)] = _ratio(s.ratio, s.verdict)
-    columns = dict.fromkeys(words for row in rows.values() for words in row)
-    cells = [
-        (title, *(row.get(words, "-") for words in columns))
-        for title, row in rows.items()
-    ]
-    machine = of.run.trigru.machine
-    origin = f"{of.run.datetime[:10]}, {machine.device} ({machine.threads} threads), {_packages(of)}."
-    return f"{table(['own cell / fused', *columns], cells)}\n\n{origin}"
+    run = published(name).run
+    rows: dict[str, dict[str, str]] = {}
+    columns: dict[str, None] = {}
+    for speedup in speedups(run):
+        port = speedup.other.arm.port
+        title = "plain JAX: a scan by hand" if port == "pure" else name_of(port)
+        arm = speedup.benchmark.arm
+        at = _sizes((str(arm.workload), arm.phase))
+        rows.setdefault(title, {})[at] = _ratio(speedup.ratio, speedup.verdict)
+        columns[at] = None
+    lines = []
+    for title, ratios in rows.items():
+        lines.append((title, *(ratios.get(at, "-") for at in columns)))
+    machine = run.trigru.machine
+    origin = (
+        f"{run.datetime[:10]}, {machine.device} ({machine.threads} threads), "
+        f"{_packages(run)}."
+    )
+    return f"{table(['own cell / fused', *columns], lines)}\n\n{origin}"
 
 
 def kernel_sizes() -> str:
@@ -309,33 +386,33 @@ def kernel_sizes() -> str:
 
 def releases() -> str:
     """The version sets of the published matrix of releases."""
-    of = read(RESULTS / "releases.json")
-    origin = f"{of.datetime[:10]}, {of.device}, Python {of.rows[0].python}: `{' '.join(of.command)}`."
-    return _paragraphs(matrix_tables(of)[0], origin)
+    matrix = read(RESULTS / "releases.json")
+    origin = (
+        f"{matrix.datetime[:10]}, {matrix.device}, Python {matrix.rows[0].python}: "
+        f"`{' '.join(matrix.command)}`."
+    )
+    return _paragraphs(matrix_tables(matrix)[0], origin)
 
 
 def releases_picture() -> str:
     """The lines of Python in a train step, for a light page and for a dark one."""
-    drawn = matrix_picture(read(RESULTS / "releases.json"))
-    assert drawn is not None
-    return f"![{drawn.description}](releases.svg#only-light)\n![{drawn.description}](releases-dark.svg#only-dark)"
+    picture = matrix_picture(read(RESULTS / "releases.json"))
+    assert picture is not None
+    light = f"![{picture.description}](releases.svg#only-light)"
+    dark = f"![{picture.description}](releases-dark.svg#only-dark)"
+    return f"{light}\n{dark}"
 
 
 def upgrade() -> str:
-    """The first lines that `trigru diff` prints for a version set of the published matrix, cut at the right."""
-    before, after = next(
-        pair
-        for pair in pairwise(read(RESULTS / "releases.json").rows)
-        if pair[1].name == SHOWN
-    )
-    moved = [
-        f"{name} {before.versions[name]} -> {after.versions[name]}"
-        for name in ("jax", "flax")
-    ]
+    """The first lines that `trigru diff` prints for a version set, cut at the right."""
+    rows = read(RESULTS / "releases.json").rows
+    ((before, after),) = [p for p in pairwise(rows) if p[1].name == SHOWN]
+    moved = []
+    for name in ("jax", "flax"):
+        moved.append(f"{name} {before.versions[name]} -> {after.versions[name]}")
     head, *rest = change_lines(after.moved, [FAIL_ON])
-    total = sum(
-        sum(kinds.values()) for kinds in after.counts.values()
-    )  # of which few are in the file
+    # few of all changes are in the file
+    total = sum(sum(kinds.values()) for kinds in after.counts.values())
     head = head.replace(f"of {len(after.moved)}.", f"of {total}.")
     lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
     cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
@@ -343,15 +420,17 @@ def upgrade() -> str:
 
 
 def draw_pictures(*, check: bool) -> list[Path]:
-    """Draw the pictures that show other results than the files have, unless this is a check; return their paths."""
+    """Draw the pictures that show other results than the files have.
+
+    A check draws none. Returns the paths of these pictures.
+    """
     stale = []
     for name, (file, picture_of) in PICTURES.items():
         source = DOCS / "results" / file
         picture = picture_of(source)
         assert picture is not None, f"{file} has nothing to draw"
-        origin = (
-            f"<!-- {file} {hashlib.sha256(source.read_bytes()).hexdigest()[:12]} -->"
-        )
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        origin = f"<!-- {file} {digest} -->"
         for suffix, ink in INKS.items():
             path = DOCS / f"{name}{suffix}.svg"
             text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -359,16 +438,27 @@ def draw_pictures(*, check: bool) -> list[Path]:
                 continue
             stale.append(path)
             if not check:
-                drawn = themed(
-                    picture.figure, picture.description, ink, dark=bool(suffix)
-                )
+                is_dark = suffix == "-dark"
+                drawn = themed(picture.figure, picture.description, ink, dark=is_dark)
                 path.write_text(f"{drawn}{origin}\n", encoding="utf-8")
     return stale
 
 
+def _quick_picture(path: Path) -> Picture:
+    return answer_picture(quick(answer(load(path))))
+
+
+def _whole_picture(path: Path) -> Picture:
+    return answer_picture(answer(load(path)))
+
+
+def _releases_picture(path: Path) -> Picture | None:
+    return matrix_picture(read(path))
+
+
 #: Each picture with its results and the function that draws it.
 PICTURES: dict[str, tuple[str, Callable[[Path], Picture | None]]] = {
-    "answer": ("cpu.json.gz", lambda path: answer_picture(quick(answer(load(path))))),
-    "answer-all": ("cpu.json.gz", lambda path: answer_picture(answer(load(path)))),
-    "releases": ("releases.json", lambda path: matrix_picture(read(path))),
+    "answer": ("cpu.json.gz", _quick_picture),
+    "answer-all": ("cpu.json.gz", _whole_picture),
+    "releases": ("releases.json", _releases_picture),
 }
