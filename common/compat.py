@@ -22,29 +22,39 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 def dotted(path: Sequence[Any]) -> str:
     """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr` from JAX 0.5 on."""
-    keys = (
-        next(
-            getattr(key, name) for name in ("key", "idx", "name") if hasattr(key, name)
-        )
-        for key in path
-    )
-    return ".".join(map(str, keys))
+    return ".".join(map(_name_of, path))
+
+
+def _name_of(key: Any) -> str:
+    """The name of one key: that of a dict, a sequence or an attribute."""
+    for name in ("key", "idx", "name"):
+        if hasattr(key, name):
+            return str(getattr(key, name))
+    raise TypeError(f"{key!r} is no key of a pytree that JAX knows")
 
 
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
     """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose it: from JAX 0.10 on, as it is."""
     if jax.__version_info__ >= (0, 10):
         return function
-    return lambda *arguments: jax.jvp(
-        function, tuple(map(jnp.zeros_like, arguments)), arguments
-    )[1]
+
+    def derivative(*arguments: Any) -> Any:
+        zeros = tuple(map(jnp.zeros_like, arguments))
+        _, tangent = jax.jvp(function, zeros, arguments)
+        return tangent
+
+    return derivative
 
 
 def varying_axes(array: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
-    aval = jax.typeof(array) if hasattr(jax, "typeof") else None
-    of_type = getattr(aval, "manual_axis_type", None)  # from JAX 0.10 on
-    return frozenset(getattr(aval, "vma", ()) if of_type is None else of_type.varying)
+    if not hasattr(jax, "typeof"):
+        return frozenset()
+    aval = jax.typeof(array)
+    axis_type = getattr(aval, "manual_axis_type", None)  # from JAX 0.10 on
+    if axis_type is not None:
+        return frozenset(axis_type.varying)
+    return frozenset(getattr(aval, "vma", ()))
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
@@ -58,23 +68,19 @@ def vary_over(array: Any, axes: Sequence[str]) -> Any:
 
 def vary_alike(*arrays: Any) -> tuple[Any, ...]:
     """Arrays, each varying over all axes of a `jax.shard_map` over which one of them does."""
-    axes = [varying_axes(array) for array in arrays]
-    every = frozenset[str]().union(*axes)  # nothing, outside of a jax.shard_map
-    return tuple(
-        vary_over(array, sorted(every - own))
-        for array, own in zip(arrays, axes, strict=True)
-    )
+    every = frozenset[str]()  # stays empty outside of a jax.shard_map
+    for array in arrays:
+        every |= varying_axes(array)
+    return tuple(vary_over(a, sorted(every - varying_axes(a))) for a in arrays)
 
 
 def explicit_sharding(array: Any) -> Any:
     """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
-    known = hasattr(jax, "typeof") and hasattr(jax.sharding, "reshard")
-    sharding = getattr(jax.typeof(array), "sharding", None) if known else None
-    return (
-        sharding
-        if getattr(getattr(sharding, "mesh", None), "explicit_axes", ())
-        else None
-    )
+    if not hasattr(jax, "typeof") or not hasattr(jax.sharding, "reshard"):
+        return None
+    sharding = getattr(jax.typeof(array), "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    return sharding if getattr(mesh, "explicit_axes", ()) else None
 
 
 def sharded(sharding: Any, *axes: Any) -> Any:
@@ -93,9 +99,8 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
     to = sharded(sharding, *sharding.spec[first:-1], None)
     if array.ndim == len(shape):
         return jax.sharding.reshard(jnp.broadcast_to(array, shape), to)
-    axes = tuple(
-        range(len(shape) - array.ndim, len(shape))
-    )  # broadcast there, its gradient is summed there
+    # Where it is broadcast, its gradient is summed.
+    axes = tuple(range(len(shape) - array.ndim, len(shape)))
     return jax.lax.broadcast_in_dim(array, shape, axes, out_sharding=to)
 
 

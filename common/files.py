@@ -23,28 +23,29 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
         OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes than that. Its strerror is for
             the user.
     """
-    descriptor = os.open(
-        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    too_large = OSError(
+        errno.EFBIG, f"has more than {most} bytes, which are not read", str(path)
     )
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with open(descriptor, "rb") as file:
-        content = file.read(most + 1) if status.st_size <= most else b""
-        if max(status.st_size, len(content)) <= most and path.suffix == ".gz":
-            try:
-                with gzip.open(io.BytesIO(content)) as packed:
-                    content = packed.read(most + 1)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise OSError(errno.EINVAL, "is no whole gzip file") from error
-        if max(status.st_size, len(content)) > most:
-            raise OSError(
-                errno.EFBIG,
-                f"has more than {most} bytes, which are not read",
-                str(path),
-            )
-        return content
+        if status.st_size > most:
+            raise too_large
+        content = file.read(most + 1)  # it may grow meanwhile
+
+    if path.suffix == ".gz" and len(content) <= most:
+        try:
+            with gzip.open(io.BytesIO(content)) as packed:
+                content = packed.read(most + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise OSError(errno.EINVAL, "is no whole gzip file") from error
+    if len(content) > most:
+        raise too_large
+    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -71,11 +72,14 @@ def write_whole(path: Path, content: bytes) -> None:
             error.filename = str(path)
         beside.unlink(missing_ok=True)
         raise
-    with suppress(
-        OSError
-    ):  # where a system puts no folder on the disk, an old file may be there after a power cut
-        descriptor = os.open(path.parent, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    # Where a system puts no folder on the disk, the old file may be there after a power cut.
+    with suppress(OSError):
+        _put_on_disk(path.parent)
+
+
+def _put_on_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -21,8 +21,10 @@ _SLOW_TO_COMPILE = {
 }
 #: A program that takes less time to compile is not kept: reading it takes as long.
 LEAST_KEPT_S = 0.004
-#: The most bytes of programs that a folder keeps; those used last stay, until so much is free.
-CACHE_BYTES, KEPT_SHARE = 200_000_000, 0.8
+#: The most bytes of programs that a folder keeps.
+CACHE_BYTES = 200_000_000
+#: The share of them that stays when a folder is tidied: those used last.
+KEPT_SHARE = 0.8
 
 
 def jit_without_optimization(function: Callable[..., Any]) -> Any:
@@ -41,42 +43,62 @@ def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None
 
     None compiles everything anew. A folder that cannot be read or written, and a damaged entry, cost time alone.
     """
-    ours: dict[str, Any] = {"jax_enable_compilation_cache": folder is not None}
-    if folder is not None:
-        ours |= {
-            "jax_compilation_cache_dir": str(folder),
-            "jax_compilation_cache_max_size": -1,  # with a bound, JAX looks at all that it keeps for each that comes in
-            "jax_persistent_cache_min_compile_time_secs": least_s,
-            "jax_persistent_cache_min_entry_size_bytes": -1,
-        }
-        for entry in folder.glob(
-            "*-cache"
-        ):  # JAX takes an empty one for none, and does not replace it
-            with suppress(OSError):  # another process may remove it
-                if not entry.stat().st_size:
-                    entry.unlink()
-    damaged, show = [], warnings.showwarning
+    if folder is None:
+        with configured({"jax_enable_compilation_cache": False}), _fresh_cache():
+            yield
+        return
+
+    _remove_empty(folder)
+    settings = {
+        "jax_enable_compilation_cache": True,
+        "jax_compilation_cache_dir": str(folder),
+        # With a bound, JAX looks at all that it keeps for each that comes in.
+        "jax_compilation_cache_max_size": -1,
+        "jax_persistent_cache_min_compile_time_secs": least_s,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    with configured(settings), _damaged_entries() as damaged, _fresh_cache():
+        yield
+    # JAX does not replace an entry that it could not read, and does not name it.
+    _tidy(folder, 0 if damaged else CACHE_BYTES)
+
+
+@contextmanager
+def _fresh_cache() -> Iterator[None]:
+    """Let JAX look at its settings anew, at the begin and at the end of a context."""
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        compilation_cache.reset_cache()
+
+
+@contextmanager
+def _damaged_entries() -> Iterator[list[str]]:
+    """What JAX says of entries that it cannot read or write, in place of its warnings."""
+    damaged: list[str] = []
+    show = warnings.showwarning
 
     def notice(message: Warning | str, *rest: Any) -> None:
         if "persistent compilation cache entry" in str(message):
-            damaged.append(message)
+            damaged.append(str(message))
         else:
             show(message, *rest)
 
-    with configured(ours), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings(
             "always", "Error (reading|writing) persistent compilation cache entry"
         )
         warnings.showwarning = notice
-        compilation_cache.reset_cache()
-        try:
-            yield
-        finally:
-            compilation_cache.reset_cache()
-    if folder is not None:
-        _tidy(
-            folder, 0 if damaged else CACHE_BYTES
-        )  # JAX replaces nothing that it could not read, and names it not
+        yield damaged
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove empty entries, which JAX takes for none and does not replace."""
+    for entry in folder.glob("*-cache"):
+        with suppress(OSError):  # another process may remove it
+            if not entry.stat().st_size:
+                entry.unlink()
 
 
 def _tidy(folder: Path, most_bytes: int) -> None:
@@ -85,36 +107,39 @@ def _tidy(folder: Path, most_bytes: int) -> None:
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
             status = entry.stat()
-            entries.append(
-                (max(status.st_atime, status.st_mtime), status.st_size, entry)
-            )
-    left = sum(nbytes for _, nbytes, _ in entries)
-    for _, nbytes, entry in sorted(entries) if left > most_bytes else ():
-        if left > KEPT_SHARE * most_bytes:
-            left -= nbytes
-            with suppress(OSError):
-                entry.unlink()
+            used_s = max(status.st_atime, status.st_mtime)
+            entries.append((used_s, status.st_size, entry))
+
+    left_bytes = sum(nbytes for _, nbytes, _ in entries)
+    if left_bytes <= most_bytes:
+        return
+    for _, nbytes, entry in sorted(entries):
+        if left_bytes <= KEPT_SHARE * most_bytes:
+            return
+        left_bytes -= nbytes
+        with suppress(OSError):
+            entry.unlink()
 
 
 @contextmanager
 def count_programs() -> Iterator[Callable[[], tuple[int, int]]]:
     """Count the programs that this process compiles, and those that it takes from a folder: a function gives both."""
     with watch_events() as events:
-        # of a hit, JAX says that it was compiled, too
-        yield lambda: (
-            len(events["backend_compile_duration"])
-            - (hits := len(events["cache_hits"])),
-            hits,
-        )
+
+        def counts() -> tuple[int, int]:
+            taken = len(events["cache_hits"])
+            # Of one that it takes, JAX says that it compiled it, too.
+            return len(events["backend_compile_duration"]) - taken, taken
+
+        yield counts
 
 
 @cache
 def _quick_options() -> dict[str, Any]:
     known = {}
     for name, value in _SLOW_TO_COMPILE.items():
-        with suppress(
-            Exception
-        ):  # what is raised for an option that there is not differs between versions
+        # What is raised for an option that there is not differs between versions.
+        with suppress(Exception):
             jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
             known[name] = value
     return known

@@ -16,8 +16,16 @@ from .task import Task, cross_entropy, mean_squared_error
 Split = Callable[[Any], tuple[Any, Callable[[Any], Any]]]
 
 
+def whole(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """The `Split` of a model that is itself a pytree of its parameters."""
+    return model, lambda tree: tree
+
+
+# Styles of a port ----------------------------------------------------------------------------------------------------
+
+
 def shared_styles(
-    split: Split = lambda model: (model, lambda tree: tree),
+    split: Split = whole,
     *,
     name: str = FUNCTIONAL,
     summary: str = "jax.jit(f)(model, x)",
@@ -37,43 +45,82 @@ def shared_styles(
     [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
     """
 
-    def of_leaves(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    def functional(port: Any, model: Any, task: Task) -> Program:
         tree, rebuild = split(model)
-        arrays, treedef = jax.tree.flatten(tree)
-        return arrays, lambda arrays: rebuild(treedef.unflatten(arrays))
+        return functional_program(port, tree, task, rebuild)
 
-    def of_copies(model: Any) -> tuple[Any, Callable[[Any], Any]]:
+    def leaves(port: Any, model: Any, task: Task) -> Program:
         tree, rebuild = split(model)
-        return jax.tree.map(jnp.copy, tree), rebuild  # the model keeps its arrays
+        arrays, structure = jax.tree.flatten(tree)
 
-    def style(
-        label: str,
-        summary: str,
-        split: Split,
-        jit: Any = jax.jit,
-        name: str = "",
-        **fields: Any,
-    ) -> CallStyle:
-        def build(port: Any, model: Any, task: Task) -> Program:
-            tree, rebuild = split(model)
-            return functional_program(port, tree, task, rebuild, jit=jit)
+        def rebuild_leaves(arrays: Any) -> Any:
+            return rebuild(structure.unflatten(arrays))
 
-        return CallStyle(
-            name or label, summary, build, labels=(label,), caution=caution, **fields
-        )
+        return functional_program(port, arrays, task, rebuild_leaves)
 
-    leaves = (
-        "call = jax.jit(f); call(leaves, x)"  # a list made once; f puts them together
-    )
-    donated = (
-        "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)"
-    )
-    donate = partial(jax.jit, donate_argnums=(0, 1))
+    def donated(port: Any, model: Any, task: Task) -> Program:
+        tree, rebuild = split(model)
+        copies = jax.tree.map(jnp.copy, tree)  # so that the model keeps its arrays
+        donate = partial(jax.jit, donate_argnums=(0, 1))
+        return functional_program(port, copies, task, rebuild, jit=donate)
+
     return (
-        style(FUNCTIONAL, summary, split, name=name, source=source),
-        style(LEAVES, leaves, of_leaves, keeps_updates=keeps_updates),
-        style(DONATED, donated, of_copies, donate, phases=("train_step",)),
+        CallStyle(
+            name,
+            summary,
+            functional,
+            labels=(FUNCTIONAL,),
+            source=source,
+            caution=caution,
+        ),
+        CallStyle(
+            LEAVES,
+            # The list is made once; f puts the arrays together.
+            "call = jax.jit(f); call(leaves, x)",
+            leaves,
+            labels=(LEAVES,),
+            caution=caution,
+            keeps_updates=keeps_updates,
+        ),
+        CallStyle(
+            DONATED,
+            "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)",
+            donated,
+            labels=(DONATED,),
+            phases=("train_step",),
+            caution=caution,
+        ),
     )
+
+
+def labels_of(port: Port, phase: str) -> dict[str, tuple[str, ...]]:
+    """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
+    labels: dict[str, tuple[str, ...]] = {}
+    for style in port.call_styles:
+        if phase in style.phases:
+            is_first = not labels
+            labels[style.name] = (
+                (DOCUMENTED, *style.labels) if is_first else style.labels
+            )
+    return labels
+
+
+def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
+    """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
+    styles = []
+    for name, labels in labels_of(port, phase).items():
+        if names is None or not {name, *labels}.isdisjoint(names):
+            styles.append(name)
+    return styles
+
+
+def available_styles(port: Port, phase: str) -> list[CallStyle]:
+    """The call styles that a port has for a phase and that the installed versions have."""
+    styles = [style for style in port.call_styles if phase in style.phases]
+    return [style for style in styles if style.missing() is None]
+
+
+# Programs of a style -------------------------------------------------------------------------------------------------
 
 
 def functional_program(
@@ -108,22 +155,16 @@ def functional_program(
         return apply_updates(tree, updates), state, loss
 
     if task.phase == "train_step":
-        return carrying_program(
-            port,
-            jit(train_step),
-            [tree, task.optimizer.init(tree)],
-            rebuild,
-            trains=True,
-        )
-    return carrying_program(
-        port, jit(gradient if task.phase == "gradient" else forward), [tree], rebuild
-    )
+        passed = [tree, task.optimizer.init(tree)]
+        return carrying_program(port, jit(train_step), passed, rebuild, trains=True)
+    function = gradient if task.phase == "gradient" else forward
+    return carrying_program(port, jit(function), [tree], rebuild)
 
 
 def carrying_program(
     port: Any,
     jitted: Any,
-    passed: list[Any],
+    passed: Sequence[Any],
     rebuild: Callable[[Any], Any],
     *,
     trains: bool = False,
@@ -132,19 +173,20 @@ def carrying_program(
 
     A port's `dump` reads what `rebuild` makes of the first pytree that is passed.
     """
+    carried = list(passed)  # from call to call
 
-    def call(*arrays):
-        nonlocal passed
-        if not trains:
-            return jitted(*passed, *arrays)
-        *passed, loss = jitted(*passed, *arrays)
+    def train(*arrays):
+        *carried[:], loss = jitted(*carried, *arrays)
         return loss
 
+    def call(*arrays):
+        return jitted(*carried, *arrays)
+
     return Program(
-        call,
-        params=lambda: port.dump(rebuild(passed[0])),
-        lower=lambda *arrays: jitted.lower(*passed, *arrays),
-        leaves=len(jax.tree.leaves(passed)),
+        train if trains else call,
+        params=lambda: port.dump(rebuild(carried[0])),
+        lower=lambda *arrays: jitted.lower(*carried, *arrays),
+        leaves=len(jax.tree.leaves(carried)),
         read=lambda gradient: port.dump(rebuild(gradient)),
     )
 
@@ -160,37 +202,8 @@ def make_task(
         return Task(phase, port.step, mean_squared_error, optimizer)
     if config.classes is not None:
         return Task(phase, port.classify, cross_entropy, optimizer)
-    return Task(
-        phase,
-        lambda gru, x, lengths=None: port.apply(gru, x, lengths=lengths),
-        mean_squared_error,
-        optimizer,
-    )
 
+    def predict(model, x, lengths=None):
+        return port.apply(model, x, lengths=lengths)
 
-def labels_of(port: Any, phase: str) -> dict[str, tuple[str, ...]]:
-    """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
-    having = [style for style in port.call_styles if phase in style.phases]
-    return {
-        style.name: (*(DOCUMENTED,) * (style is having[0]), *style.labels)
-        for style in having
-    }
-
-
-def styles_called(port: Any, names: Sequence[str] | None, phase: str) -> list[str]:
-    """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
-    every = labels_of(port, phase)
-    return [
-        name
-        for name, labels in every.items()
-        if names is None or {name, *labels} & set(names)
-    ]
-
-
-def available_styles(port: Port, phase: str) -> list[CallStyle]:
-    """The call styles that a port has for a phase and that the installed versions have."""
-    return [
-        style
-        for style in port.call_styles
-        if phase in style.phases and style.missing() is None
-    ]
+    return Task(phase, predict, mean_squared_error, optimizer)

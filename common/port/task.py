@@ -48,12 +48,12 @@ class Batch(NamedTuple):
         """The arrays that cross the jit boundary beside the model."""
         if phase == "step":
             return self.x[:, 0], self.carry
-        arrays = (
-            (self.x, self.lengths)
-            if phase == "forward"
-            else (self.x, self.targets, self.lengths)
-        )
-        return tuple(a for a in arrays if a is not None)
+        arrays = [self.x]
+        if phase != "forward":
+            arrays.append(self.targets)
+        if self.lengths is not None:
+            arrays.append(self.lengths)
+        return tuple(arrays)
 
 
 @dataclass(frozen=True)
@@ -96,27 +96,27 @@ class Spread(NamedTuple):
 
 def spread_of(devices: int, way: str) -> Spread:
     """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
-    known = jax.devices()
-    if len(known) < devices:
+    present = jax.devices()
+    if len(present) < devices:
         raise UnavailableError(
-            f"{devices} devices were asked for, and there are {len(known)}."
+            f"{devices} devices were asked for, and there are {len(present)}."
         )
-    kind = getattr(getattr(jax.sharding, "AxisType", None), "Auto", None)
-    if kind is None or not hasattr(jax, "shard_map"):
+    if not hasattr(jax.sharding, "AxisType") or not hasattr(jax, "shard_map"):
         raise UnavailableError(
             "spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes."
         )
+    automatic = jax.sharding.AxisType.Auto
     mesh = jax.make_mesh(
-        (devices,), (AXIS,), axis_types=(kind,), devices=known[:devices]
+        (devices,), (AXIS,), axis_types=(automatic,), devices=present[:devices]
     )
-    model, put = (
-        partial(jax.device_put, device=NamedSharding(mesh, spec))
-        for spec in (P(), P(AXIS))
-    )
+
+    def mapped(task: Task) -> Task:
+        return task if way == "placed" else _Mapped(**vars(task), mesh=mesh)
+
     return Spread(
-        model,
-        put,
-        lambda task: task if way == "placed" else _Mapped(**vars(task), mesh=mesh),
+        model=partial(jax.device_put, device=NamedSharding(mesh, P())),
+        put=partial(jax.device_put, device=NamedSharding(mesh, P(AXIS))),
+        task=mapped,
     )
 
 
@@ -137,5 +137,8 @@ class _Mapped(Task):
             varying = jax.tree.map(lambda array: vary_over(array, [AXIS]), model)
             return jax.lax.pmean(whole(varying, *arrays), AXIS)
 
-        specs = {"in_specs": (P(), *[P(AXIS)] * len(arrays)), "out_specs": P()}
-        return jax.shard_map(part, mesh=self.mesh, **specs)(model, *arrays)
+        parts = [P(AXIS) for _ in arrays]
+        loss = jax.shard_map(
+            part, mesh=self.mesh, in_specs=(P(), *parts), out_specs=P()
+        )
+        return loss(model, *arrays)
