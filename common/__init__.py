@@ -38,7 +38,6 @@ _HANDED_ON = {
     ),
     "port.protocol": (
         "ModelClass",
-        "Use",
         "CallStyle",
         "Port",
         "Program",

@@ -18,9 +18,15 @@ from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 from ..common.compat import dotted
 from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import NO_BIASES, Layout, LayoutRow
-from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
+from ..common.port.protocol import (
+    CallStyle,
+    ModelClass,
+    Port,
+    check_config,
+    check_load,
+    own_array,
+)
 from ..common.port.styles import functional_program, shared_styles
-from . import uses
 
 __all__ = ["GRU", "PORT", "time_major"]
 
@@ -314,6 +320,20 @@ def _partition(model):
     return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
+def _construct(key, input_size, hidden_size, **options):
+    return GRU(input_size, hidden_size, **options, key=key)
+
+
+CLASS = ModelClass(
+    _construct,
+    initializers={
+        "kernel_init": ("weight_ih",),
+        "recurrent_kernel_init": ("weight_hh",),
+        "bias_init": ("bias", "bias_n"),
+    },
+)
+
+
 class EquinoxPort(Port):
     """`trigru.common.Port` of Equinox."""
 
@@ -321,7 +341,7 @@ class EquinoxPort(Port):
     title = "Equinox"
     packages = ("equinox", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.equinox(GRU, time_major))
+    model_class = CLASS
 
     def make(self, config, key):
         check_config(self, config)

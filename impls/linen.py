@@ -16,9 +16,15 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
-from ..common.port.protocol import CallStyle, Port, check_config, check_load, own_array
+from ..common.port.protocol import (
+    CallStyle,
+    ModelClass,
+    Port,
+    check_config,
+    check_load,
+    own_array,
+)
 from ..common.port.styles import carrying_program, shared_styles
-from . import uses
 
 __all__ = ["GRU", "PORT", "Model"]
 
@@ -292,6 +298,23 @@ def _train_state(port, model, task):
     )
 
 
+def _construct(key, input_size, hidden_size, **options):
+    module = GRU(hidden_size, **options)
+    x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32))
+    return Model(module.init(key, x)["params"], module)
+
+
+CLASS = ModelClass(
+    _construct,
+    initializers={
+        "kernel_init": ("weight_ih",),
+        "recurrent_kernel_init": ("weight_hh",),
+        "bias_init": ("bias", "bias_n"),
+    },
+    gates_apart=True,
+)
+
+
 class LinenPort(Port):
     """`trigru.common.Port` of Flax linen."""
 
@@ -299,7 +322,7 @@ class LinenPort(Port):
     title = "Flax linen"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.linen(GRU, Model))
+    model_class = CLASS
 
     def make(self, config, key):
         check_config(self, config)

@@ -19,6 +19,7 @@ from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
 from ..common.port.protocol import (
     CallStyle,
+    ModelClass,
     Port,
     Program,
     check_config,
@@ -26,7 +27,6 @@ from ..common.port.protocol import (
     own_array,
 )
 from ..common.port.styles import functional_program, shared_styles
-from . import uses
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -368,6 +368,25 @@ def _split(model):
     return params, lambda params: nnx.merge(graphdef, params, rest)
 
 
+def _construct(key, input_size, hidden_size, **options):
+    return GRU(input_size, hidden_size, **options, rngs=nnx.Rngs(params=key))
+
+
+def _assign(model, other):
+    nnx.update(model, nnx.state(other))
+
+
+CLASS = ModelClass(
+    _construct,
+    initializers={
+        "kernel_init": ("weight_ih",),
+        "recurrent_kernel_init": ("weight_hh",),
+        "bias_init": ("bias", "bias_n"),
+    },
+    assign=_assign,
+)
+
+
 class NNXPort(Port):
     """`trigru.common.Port` of Flax NNX."""
 
@@ -375,7 +394,7 @@ class NNXPort(Port):
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = property(lambda self: uses.nnx(GRU) if _IS_PYTREE else None)
+    model_class = CLASS if _IS_PYTREE else None
 
     def make(self, config, key) -> Any:
         check_config(self, config)

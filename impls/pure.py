@@ -19,10 +19,8 @@ from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParam
 from ..common.port.protocol import (
     ModelClass,
     Port,
-    Use,
     check_config,
     check_load,
-    ensemble,
     own_array,
 )
 from ..common.port.styles import shared_styles
@@ -246,21 +244,22 @@ class Model:
         return gru(params, x, carry, **arguments, **self.options())
 
 
-def _construct(key, input_size, hidden_size, x=None, **options):
-    drawn = {
-        name: options.pop(name)
-        for name in ("carry_init", "param_dtype")
-        if name in options
-    }
-    return Model(init(input_size, hidden_size, **drawn, key=key), **options)
+def _construct(key, input_size, hidden_size, **options):
+    of_call = {}
+    for name in ("dtype", "unroll", "remat", "kernel"):
+        if name in options:
+            of_call[name] = options.pop(name)
+    params = init(input_size, hidden_size, **options, key=key)
+    return Model(params, **of_call)
 
 
 CLASS = ModelClass(
     _construct,
-    uses=(
-        Use("gru alone", call=lambda model, x, **given: gru(model.params, x, **given)),
-        ensemble("jax.vmap", _construct, jax.vmap),
-    ),
+    initializers={
+        "kernel_init": ("weight_ih",),
+        "recurrent_kernel_init": ("weight_hh",),
+        "bias_init": ("bias", "bias_n"),
+    },
 )
 
 

@@ -171,7 +171,7 @@ PUBLIC = {
     "trigru.common": (
         "GRUConfig get_checks Measurement assert_equivalent verify InputError NotOfferedError ParamsFileError "
         "TrigruError UnavailableError for_carry check_batch_shape check_call clip_lengths computation_dtype "
-        "carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of ModelClass Use CallStyle Port Program "
+        "carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of ModelClass CallStyle Port Program "
         "check_config check_load functional_program shared_styles vary_alike"
     ),
     "trigru.common.gru.fused": "Weights fused_scan",
