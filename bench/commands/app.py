@@ -245,10 +245,16 @@ def verify(
     ] = None,
 ) -> None:
     """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
+    chosen = {"--dtype": dtypes, "--check": checks}
+    if hosts is not None:
+        reason = "hosts run only the checks of many devices together"
+        given.refuse_with("--hosts", chosen, reason)
+    if devices is not None:
+        given.refuse_with("--devices", chosen, "it adds checks to a full proof")
     from ..proving.prover import Prover
 
     check_jax()
-    if hosts:
+    if hosts is not None:
         from . import verify
 
         verify.verify_together(ports, kernels, hosts, format=format, devices=devices)

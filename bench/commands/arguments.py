@@ -3,9 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,43 +12,10 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
-from ...common.errors import for_terminal, listed
+from ...common.errors import for_terminal
 from ..processes.interrupts import listening, raise_if_interrupted
 from ..processes.jax_start import check_jax
 from ..reporting.console import say, shortened
-
-
-@dataclass(frozen=True)
-class GoesWith:
-    """An option of a command that goes with some of its others alone.
-
-    Attributes:
-        command: the name of the command.
-        option: the option.
-        others: with which it goes.
-        reason: why it goes with no other.
-    """
-
-    command: str
-    option: str
-    others: tuple[str, ...]
-    reason: str
-
-
-GO_WITH = (
-    GoesWith(
-        "verify",
-        "--hosts",
-        ("--port", "--kernel", "--devices", "--format"),
-        "hosts run only the checks of many devices together",
-    ),
-    GoesWith(
-        "verify",
-        "--devices",
-        ("--port", "--kernel", "--hosts", "--format"),
-        "it adds checks to a full proof",
-    ),
-)
 
 
 class Commands(TyperGroup):
@@ -63,18 +29,12 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that arguments name; ends where options do not go together."""
+        """The command that arguments name; ends if they are not UTF-8."""
         for word in args:
             if not _is_unicode(word):
                 shown = for_terminal(word.encode(errors="backslashreplace").decode())
                 ctx.fail(f"an argument is not UTF-8: {shown}")
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            options = _options_in(rest, command)
-            for rule in GO_WITH:
-                if rule.command == name and rule.option in options:
-                    _require_allowed(ctx, rule, options)
-        return name, command, rest
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         with listening(), _ending_as_documented():
@@ -91,32 +51,6 @@ class Commands(TyperGroup):
 def _is_unicode(word: str) -> bool:
     """Whether Python could decode all bytes of an argument."""
     return not any("\udc80" <= letter <= "\udcff" for letter in word)
-
-
-def _options_in(words: Sequence[str], command: Any) -> list[str]:
-    """The options of a command among its words, without their values."""
-    names: set[str] = set()
-    for parameter in command.params:
-        names.update(parameter.opts)
-
-    options = []
-    for word in words:
-        if word == "--":  # what follows is for another program
-            break
-        option = word.partition("=")[0]
-        if option.startswith("--") and option in names:
-            options.append(option)
-    return options
-
-
-def _require_allowed(ctx: Any, rule: GoesWith, options: Iterable[str]) -> None:
-    """End the command if an option is among these that does not go with the rule's."""
-    for option in options:
-        if option != rule.option and option not in rule.others:
-            ctx.fail(
-                f"{rule.option} does not go with {option}: {rule.reason}. "
-                f"It takes {listed(rule.others)} alone."
-            )
 
 
 @contextmanager
@@ -141,6 +75,19 @@ def _ending_as_documented() -> Iterator[None]:
         if isinstance(message, str):  # typer's own errors have one
             error.message = shortened(message)  # pyright: ignore[reportAttributeAccessIssue]
         raise
+
+
+def refuse_with(option: str, others: Mapping[str, object], reason: str) -> None:
+    """Raise a BadParameter if one of some options is given, which do not go with another.
+
+    Args:
+        option: the other one.
+        others: the options by name; None for one that is not given.
+        reason: why they do not go together.
+    """
+    for name, value in others.items():
+        if value is not None:
+            raise typer.BadParameter(f"{option} does not go with {name}: {reason}.")
 
 
 def read_folder(text: str | Path) -> Path:

@@ -72,7 +72,7 @@ compare --dtype float64
 compare --precision tf32
 compare --output ''
 verify --devices 2 --check life
-verify --hosts auto --dtype float64 --help
+verify --hosts auto --dtype float64
 report x --style leaves
 report x --format csv --details
 report x --format md
