@@ -28,7 +28,6 @@ from ..results.files import command_line
 from ..results.grouping import first_twice, grouped
 from ..results.json_files import MOST_BYTES, decode, refusing
 from ..results.machine import version_differences
-from ..results.proof import passes
 from ..upgrades.changes import changes
 from ..upgrades.environments import (
     SUBJECTS,
@@ -303,7 +302,7 @@ def facts_of(snapshot: Snapshot) -> dict[str, Facts]:
             if m.port == port and (m.kernel == "stock") == (not kernel)
         ]
         wrong = Counter(
-            "failed" if m.offered else "not offered" for m in measured if not passes(m)
+            "failed" if m.offered else "not offered" for m in measured if not m.passed
         )
         said = [
             f"{wrong[how]} {how}" for how in ("failed", "not offered") if wrong[how]

@@ -18,7 +18,8 @@ Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
 Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
-#: Numbers as a measurement gives them: seconds of a sample, numbers from 0, and counts from 1.
+#: Numbers as a measurement gives them: seconds of a sample, numbers from 0, and counts
+#: from 1.
 SampleSeconds = Annotated[float, Meta(ge=1e-12, le=1e7)]
 NotNegative = Annotated[float, Meta(ge=0, le=1e18)]
 Natural = Annotated[int, Meta(ge=1, le=2**53)]
@@ -70,56 +71,70 @@ class Sized(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         """Its name in ids of arms."""
-        return self.name + "".join(
-            f"@{size}={value}" for size, value in self.sizes.items()
-        )
+        text = self.name
+        for size, value in self.sizes.items():
+            text += f"@{size}={value}"
+        return text
 
 
-def _arithmetic(of: "Arm | Plan") -> str:
-    """Dtype and precision in a word, as in "float32@default"; "highest" is left out."""
-    return of.dtype if of.precision == "highest" else f"{of.dtype}@{of.precision}"
+def _arithmetic(dtype: str, precision: str) -> str:
+    """Both in a word, as in "float32@default"; "highest" is left out."""
+    return dtype if precision == "highest" else f"{dtype}@{precision}"
 
 
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
-    """A port in a call style, on a phase of a workload, which is timed. Parameters are float32.
+    """A port in a call style, on a phase of a workload: what is timed.
 
-    Arms are compared where they have workload, phase, dtype, precision and division in common.
+    Its parameters are float32. Arms are compared where they have workload, phase, dtype,
+    precision and division in common.
     """
 
     workload: Sized  # the sizes and the data
     phase: Phase  # what is computed
     dtype: Dtype  # of the computation
-    division: str  # "stock", or the name of the kernel that the group compares with the stock one
+    #: "stock", or the name of the kernel that the group compares with the stock one.
+    division: str
     port: str  # by name
-    style: (
-        str | None
-    )  # the call style; None where the port is not available, so that its styles are not known
+    #: The call style; None where the port is not available, and so has no styles.
+    style: str | None
     kernel: str  # the arm's own
-    #: Ratios are relative to the "baseline". Its "duplicate", the same code compiled again, shows the noise floor. An
-    #: "arm" gets a verdict.
+    #: Ratios are relative to the "baseline". Its "duplicate", the same code compiled
+    #: again, shows the noise floor. An "arm" gets a verdict.
     role: Role
     copy: Natural  # 1; 2 for the duplicate
-    labels: tuple[
-        Label, ...
-    ] = ()  # of `trigru.common.port.protocol.LABELS`: what the style is, whatever its name
+    #: What the style is, whatever its name; see `trigru.common.port.protocol.LABELS`.
+    labels: tuple[Label, ...] = ()
     precision: Precision = "highest"  # JAX's, of matrix products
     devices: Natural = 1  # over how many the batch is spread
-    way: Way = ""  # in which it is: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device
+    #: How: "placed", where XLA finds out the rest, or by "shard_map"; "" on one device.
+    way: Way = ""
 
-    arithmetic = property(_arithmetic)
+    @property
+    def arithmetic(self) -> str:
+        """Dtype and precision in a word, as in "float32@default"."""
+        return _arithmetic(self.dtype, self.precision)
 
     @property
     def group(self) -> str:
-        """The group of arms that this arm may be compared with: the same work, in the same division."""
+        """The group of arms that this arm is compared with: the same work, divided
+        likewise.
+        """
         return f"{self.workload}/{self.phase}/{self.arithmetic}/{self.division}"
 
     @property
     def name(self) -> str:
-        """Short, and unique within the group: "linen[apply]", "pure[jit]#2" or "pure[jit]:fused"."""
-        kernel = "" if self.kernel == STOCK else f":{self.kernel}"
-        copy = f"#{self.copy}" if self.copy > 1 else ""
-        spread = f" on {self.devices}, {self.way}" if self.devices > 1 else ""
-        return f"{self.port}[{self.style or '?'}]{kernel}{copy}{spread}"
+        """Short, and unique within the group.
+
+        As in "linen[apply]", "pure[jit]#2" or "pure[jit]:fused".
+        """
+        name = f"{self.port}[{self.style or '?'}]"
+        if self.kernel != STOCK:
+            name += f":{self.kernel}"
+        if self.copy > 1:
+            name += f"#{self.copy}"
+        if self.devices > 1:
+            name += f" on {self.devices}, {self.way}"
+        return name
 
     @property
     def id(self) -> str:
@@ -141,45 +156,53 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """The arms that a run times, as the user chose them, and how often."""
 
-    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]  # by name
-    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]  # by name
+    workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     ports: tuple[str, ...]  # by name
-    styles: (
-        tuple[str, ...] | None
-    )  # call styles; None for those of `trigru.bench.arms.arms.expand`
+    #: Call styles; None for those of `trigru.bench.arms.arms.expand`.
+    styles: tuple[str, ...] | None
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]  # by name
-    processes: Annotated[
-        int, Meta(ge=1, le=1000)
-    ]  # fresh interpreters, each of which measures everything
-    #: For each group in each process, fewer if they would take too long; None for as many as fit a time.
+    #: Fresh interpreters, each of which measures everything.
+    processes: Annotated[int, Meta(ge=1, le=1000)]
+    #: For each group in each process, fewer if they would take too long; None for as many
+    #: as fit a time.
     rounds: Natural | None
-    #: A sample on a CPU is as many calls as fill this time, but at most twenty; on an accelerator, as many as fill the
-    #: longer of this time and 50 ms, but at least fifty.
+    #: A sample on a CPU is as many calls as fill this time, but at most twenty; on an
+    #: accelerator, as many as fill the longer of this time and 50 ms, but at least fifty.
     sample_time_s: SampleSeconds
     dtype: Dtype = "float32"  # of all arms; see `Arm`
     precision: Precision = "highest"  # of all arms; see `Arm`
     #: Over how many each port's batch is spread; 1 is always among them.
     devices: Annotated[tuple[Natural, ...], Meta(min_length=1)] = (1,)
 
-    arithmetic = property(_arithmetic)
-
     def __post_init__(self) -> None:
         for name, values in asdict(self).items():
-            if isinstance(values, tuple) and (twice := first_twice(map(str, values))):
-                raise ValueError(f"{name} of the plan have {twice} twice")
+            if isinstance(values, tuple):
+                twice = first_twice(map(str, values))
+                if twice is not None:
+                    raise ValueError(f"{name} of the plan have {twice} twice")
         if 1 not in self.devices:
             raise ValueError(
                 "devices of the plan lack 1, which the others are compared with"
             )
 
     @property
+    def arithmetic(self) -> str:
+        """Dtype and precision in a word, as in "float32@default"."""
+        return _arithmetic(self.dtype, self.precision)
+
+    @property
     def swept(self) -> str | None:
-        """The one size in which the workloads differ; None where they differ in another way."""
-        if len({(w.name, frozenset(w.sizes)) for w in self.workloads}) > 1:
-            return None
-        varied = [
-            size
-            for size in self.workloads[0].sizes
-            if len({w.sizes[size] for w in self.workloads}) > 1
-        ]
-        return varied[0] if len(varied) == 1 else None
+        """The one size in which the workloads differ.
+
+        None where they differ in another way, or not at all.
+        """
+        first = self.workloads[0]
+        varied = set()
+        for workload in self.workloads:
+            if (workload.name, set(workload.sizes)) != (first.name, set(first.sizes)):
+                return None
+            for size, value in workload.sizes.items():
+                if value != first.sizes[size]:
+                    varied.add(size)
+        return varied.pop() if len(varied) == 1 else None

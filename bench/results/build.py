@@ -9,7 +9,10 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Build(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long it took to get from a function to its first result, once, in the first process of a run, in seconds."""
+    """How long it took to get from a function to its first result, in seconds.
+
+    It is timed once, in the first process of a run.
+    """
 
     trace_s: Seconds  # running the Python code with tracers
     lower_s: Seconds  # from the trace to StableHLO

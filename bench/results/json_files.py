@@ -14,15 +14,11 @@ MOST_BYTES = 2**28
 T = TypeVar("T")
 
 
-class _Header(msgspec.Struct):
+class _Schema(msgspec.Struct):
+    """The version of a file's format. That of a file of results is below `trigru`."""
+
     schema: int | float | None = None
-
-
-class _Results(msgspec.Struct):
-    """A file of results, in pytest-benchmark's format: its schema is below `trigru`."""
-
-    trigru: _Header | None = None
-    schema: int | float | None = None
+    trigru: "_Schema | None" = None
 
 
 def decode(content: bytes, kind: type[T], schema: int | None = None) -> T:
@@ -37,12 +33,12 @@ def decode(content: bytes, kind: type[T], schema: int | None = None) -> T:
     """
     try:
         if schema is not None:
-            header = msgspec.json.decode(content, type=_Results)
-            of_file = (header.trigru or header).schema
-            if of_file != schema:
+            header = msgspec.json.decode(content, type=_Schema)
+            schema_of_file = (header.trigru or header).schema
+            if schema_of_file != schema:
                 raise ValueError(
-                    f"schema {of_file}, expected {schema}: read it with the trigru that "
-                    "wrote it"
+                    f"schema {schema_of_file}, expected {schema}: read it with the "
+                    "trigru that wrote it"
                 )
         return msgspec.json.decode(content, type=kind)
     except RecursionError:

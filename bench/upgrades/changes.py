@@ -13,7 +13,6 @@ from ...common.gru.kernels import STOCK
 from ..reporting.numbers import count
 from ..results.grouping import grouped
 from ..results.machine import machine_differences
-from ..results.proof import passes
 from . import record
 from .installed import edited
 from .record import (
@@ -101,7 +100,7 @@ def _equality(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     moved: list[tuple[Change, Hashable]] = []
     for port, check in sorted(was.keys() & now.keys()):
         offered = [[m for m in some[port, check] if m.offered] for some in (was, now)]
-        failed = [[m for m in some if not passes(m)] for some in offered]
+        failed = [[m for m in some if not m.passed] for some in offered]
         if all(offered) and bool(failed[0]) != bool(failed[1]):
             kind = "broken" if failed[1] else "better"
             ends = (str(some[0]) if some else "equal" for some in failed)
