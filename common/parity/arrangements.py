@@ -125,13 +125,13 @@ def _layouts(
     sources: Sequence[int], leaves: Numbers, to: Shape
 ) -> Iterator[LeafLayout]:
     """The layouts of axes that a leaf of some sources may have."""
-    sizes = [leaves.sizes[n] for n in sources]
-    if len(sources) > 1:
+    source, *others = sources
+    if others:
         shapes = [leaves.shapes[n] for n in sources]
-        if sum(sizes) == prod(to):
+        if sum(leaves.sizes[n] for n in sources) == prod(to):
             yield from joined(sources, shapes, to)
         return
-    source, size = sources[0], sizes[0]
+    size = leaves.sizes[source]
     of = leaves.shapes[source]
     if size == prod(to):
         yield from whole(source, of, to)

@@ -21,28 +21,27 @@ from ..program.model import (
     named_apart,
 )
 from ..program.sets import one_set
-from .conditions import conditions
 from .departure import Search
-from .doubts import leaves_in_doubt, leaves_with_rivals
-from .factors import match_by_factors
+from .doubts import leaves_in_doubt
 from .layouts import Transform
-from .matching import converted, match, match_by_values, unmatched, with_uses
+from .matching import converted, match, unmatched
 from .pairs import (
+    OF_PARAMETERS,
     Pair,
     difference_of_steps,
     different_draws,
     errors_of_training,
     leaf_errors,
 )
+from .parameters import match_parameters
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram, program_of
-from .refinement import Refinement, copies
 from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
-from .roles import can_be_told_apart, match_by_roles, outputs_agree
 from .values import (
     AS_GIVEN,
     OTHERS,
     Arguments,
+    fixes_sizes,
     input_sets,
     largest,
     param_sets,
@@ -160,37 +159,11 @@ class _Comparing:
             states, state, state_sets(c.state_values, range(len(c.states)))
         )
         own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
-        both = arguments.sets(OTHERS), own.sets(OTHERS)
-        reference, first = r.tape(both[0]), c.tape(both[1])
-        matches = match(
-            with_uses(r.params, reference), with_uses(c.params, first), mapping
-        )
-        del first  # all values of a large program: they are not needed again
-        match_by_values(matches, r.param_values, c.param_values)
-        self._hinted = list(matches)
-        wanted = [reference.values[n] for n in reference.outputs[: len(r.outputs)]]
-        if not outputs_agree(wanted, c, both, matches):
-            self.say("Match the parameters by their derivatives.")
-            matched = match_by_roles(r, c, *both, matches)
-            if matched is None:
-                matched = match_by_factors(r, c, *both, matches)
-            if matched is None and not can_be_told_apart(r, c):
-                self._in_doubt = leaves_with_rivals(r.params, c.params, matches)
-            wanted = r.forward(arguments).outputs
-            if matched and outputs_agree(wanted, c, (arguments, own), matched):
-                matches = matched
-            elif any(len(m.options) > 1 for m in matches):
-                self.say("Match the parameters by what is computed of them.")
-                Refinement(reference, c, *both, matches).run()
-        result.remarks += copies(r, c, *both, matches)
+        matched = match_parameters(r, c, arguments, own, mapping, self.say)
+        matches, self._proposed = matched.matches, matched.proposed
         result.parameters = Parameters.of(r.params, c.params, matches)
-        result.conditions, result.mapping = conditions(r.params, c.params, matches)
-        for leaf, m in zip(c.params, matches, strict=True):
-            if isinstance(m.layout, Transform):
-                result.remarks.append(
-                    f"{leaf.path} is computed of {listed(r.params[n].path for n in m.layout.sources)}, so "
-                    "that it may train at another rate: gradients of these and steps of training are not compared."
-                )
+        result.conditions, result.mapping = matched.conditions, matched.mapping
+        result.remarks += matched.remarks
         given = replace(own, params=converted(matches, arguments.params, own.params))
         result.converted, result.converted_state = (
             [a[0] for a in some] for some in (given.params, given.state)
@@ -288,9 +261,14 @@ class _Comparing:
             partial(self._places, pair, of_gradients=True),
         )
         few = pair.sets(slice(2))
+        first, second = few.gradients()
         agree = True
-        for quantity, error in few.gradient_errors(*few.gradients()).items():
-            agree = self._record(f"{quantity}{name}", error, tolerance, places)
+        for quantity, error in few.gradient_errors(first, second).items():
+            reason = ""
+            if quantity == OF_PARAMETERS and error > tolerance:
+                most = few.most_different_gradient(first, second, tolerance)
+                reason = f"{quantity}{name} differ by {error:.1e} of the largest magnitude, most of all that of {most}"
+            agree = self._record(f"{quantity}{name}", error, tolerance, places, reason)
         if not agree or any(isinstance(m.layout, Transform) for m in pair.matches):
             return
         pair = pair.sets(OTHERS)
@@ -315,6 +293,16 @@ class _Comparing:
         """A batch of one, and another length, where both take them."""
         mode_r, mode_c = self.modes[0]
         for name, inputs in varied(self.inputs):
+            fixed = [
+                model.name
+                for model in (self.reference, self.candidate)
+                if fixes_sizes(model, self.inputs, inputs)
+            ]
+            if fixed:
+                self.result.remarks.append(
+                    f"The outputs of {name} are not compared: inputs= of {listed(fixed)} has arrays of one size."
+                )
+                continue
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
             try:
                 first = program_of(self.reference, inputs, mode_r).forward(
@@ -414,7 +402,7 @@ class _Comparing:
                     f"Only with {listed(result.conditions)}. Then these agree: {agree}."
                 )
                 self.say("Look for the place where they part without it.")
-                result.places = list(self._places(self._with_hints(pair)))
+                result.places = list(self._places(self._as_proposed(pair)))
             return
         self.say("Look for the place where they part.")
         (_, (reason, places)), *others = self.failures.items()
@@ -436,15 +424,15 @@ class _Comparing:
         elif self._in_doubt:
             result.verdict = UNKNOWN
             result.reason += (
-                f" In doubt is {listed(self._in_doubt)}: it may hold other values, as a logarithm or an inverse, or be "
-                "another parameter. A mapping may say which."
+                f" In doubt: {listed(self._in_doubt)}. The candidate may keep another parameter of the reference there, "
+                "or other values, as a logarithm or an inverse; a mapping may say what."
             )
         if alone:
             result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
 
-    def _with_hints(self, pair: Pair) -> Pair:
+    def _as_proposed(self, pair: Pair) -> Pair:
         """The pair with parameters that are matched by names and shapes alone."""
-        params = converted(self._hinted, pair.mine.params, pair.given.params)
+        params = converted(self._proposed, pair.mine.params, pair.given.params)
         return replace(pair, given=replace(pair.given, params=params))
 
     def _only_training_differs(self) -> bool:

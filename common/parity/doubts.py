@@ -1,41 +1,42 @@
 """Which parameters may be others than they are taken for, in models that differ."""
 
-from collections.abc import Sequence
-
-from ..program.model import Leaf
 from .departure import Search
-from .matching import Match, is_namesake
 from .pairs import Pair
 
 
 def leaves_in_doubt(search: Search, pair: Pair) -> list[str]:
-    """The candidate's leaves of which alone the values are computed at which the programs part.
+    """The candidate's leaves on the way to where the programs part that may be others than they are taken for.
 
-    The reference may keep such a value as it is, and the candidate its logarithm or its inverse.
+    Those are leaves for which another one of the reference fits as well. And they are leaves of which alone the values
+    are computed at which the programs part: the reference may keep such a value as it is, the candidate its logarithm.
     """
     if not search.wrong:
         return []
     tape, params = search.candidate, pair.c.params
-    paths = dict(zip(tape.arguments, (leaf.path for leaf in params), strict=False))
+    paths = {n: leaf.path for n, leaf in zip(tape.arguments, params, strict=False)}
+    with_rivals = {n for n, m in zip(paths, pair.matches, strict=True) if m.has_rival}
     inputs = set(tape.arguments[len(params) :])
-    in_doubt: dict[str, None] = {}
-    for step in search.first:
-        before = set(tape.before(step.operands))
-        if before & inputs:
-            return []
-        in_doubt |= dict.fromkeys(paths[n] for n in tape.arguments if n in before)
-    return list(in_doubt)
+    operands = {n for step in search.first for n in step.operands}
+    if inputs.isdisjoint(tape.before(list(operands))):
+        in_doubt = set(tape.before(list(operands)))
+    else:
+        in_doubt = with_rivals.intersection(_new_arguments(search, operands))
+    return [path for n, path in paths.items() if n in in_doubt]
 
 
-def leaves_with_rivals(
-    reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]
-) -> list[str]:
-    """The candidate's leaves for which neither their names nor a mapping tell which leaf of the reference they are."""
-    paths = []
-    for leaf, match in zip(candidate, matches, strict=True):
-        rivals = {option.sources for option in match.options}
-        if match.layout is None or len(rivals) < 2 or match.by != "names and shapes":
+def _new_arguments(search: Search, operands: set[int]) -> set[int]:
+    """The arguments of which operands are computed, but not by way of a value that the reference has, too."""
+    tape = search.candidate
+    arguments: set[int] = set()
+    rest, reached = list(operands), set()
+    while rest:
+        value = tape.base(rest.pop())
+        if value in reached:
             continue
-        if not any(is_namesake(reference[n], leaf) for n in match.layout.sources):
-            paths.append(leaf.path)
-    return paths
+        reached.add(value)
+        step = tape.made(value)
+        if step is None:
+            arguments.add(value)
+        elif value not in search.same:
+            rest += step.operands
+    return arguments

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import chain, combinations, permutations, product
+from itertools import chain, combinations, permutations, product, takewhile
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class Match:
     options: list[LeafLayout] = field(
         default_factory=list
     )  # all that it may be, the likeliest first
+    has_rival: bool = False  # whether names and shapes are as good for another leaf
 
 
 def match(
@@ -116,7 +117,7 @@ def is_namesake(leaf: Leaf, other: Leaf) -> bool:
 def unmatched(reference: Sequence[Leaf], matches: Sequence[Match]) -> list[int]:
     """The leaves of the reference that no leaf of the candidate has."""
     taken = {n for m in matches if m.layout is not None for n in m.layout.sources}
-    return [r for r in range(len(reference)) if r not in taken]
+    return [r for r, leaf in enumerate(reference) if r not in taken and leaf.size]
 
 
 def with_uses(leaves: Sequence[Leaf], tape: Tape) -> list[Leaf]:
@@ -268,6 +269,8 @@ class _Matching:
                     free_c[i],
                     [options[i, k] for k in [j, *(k for k in rivals if k != j)]],
                 )
+                equals = [k for k in rivals if named[i, k] >= named[i, j] and k != j]
+                self.matches[free_c[i].number].has_rival = bool(equals)
 
 
 def _ranks(leaves: Sequence[Leaf]) -> np.ndarray:
@@ -369,8 +372,22 @@ def alike_names(a: str, b: str) -> float:
     )
     common = len(first & second) / max(len(first | second), 1)
     letters = len(pairs & other_pairs) / max(len(pairs | other_pairs), 1)
-    same_numbers = 0.1 * (numbers[:1] == others[:1]) + 0.05 * (numbers == others)
+    same_numbers = 0.1 * _alike_numbers(numbers, others) + 0.05 * (numbers == others)
     return 0.3 * (role == other) + 0.4 * common + 0.15 * letters + same_numbers
+
+
+def _alike_numbers(first: Sequence[str], second: Sequence[str]) -> float:
+    """The share of the numbers of the shorter path with which the longer one begins, or ends."""
+    shorter = min(len(first), len(second))
+    if not shorter:
+        return float(len(first) == len(second))
+    in_order = zip(first, second, strict=False)
+    from_behind = zip(reversed(first), reversed(second), strict=False)
+    return max(map(_equal_at_first, (in_order, from_behind))) / shorter
+
+
+def _equal_at_first(pairs: Iterable[tuple[str, str]]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @lru_cache(maxsize=8192)

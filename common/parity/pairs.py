@@ -11,7 +11,7 @@ import optax
 
 from ..compat import enable_x64
 from ..errors import InputError, brief
-from ..program.model import Model, is_float, leaves_of
+from ..program.model import Leaf, Model, is_float, leaves_of
 from ..program.tape import Tape
 from .departure import moved_starts
 from .layouts import LeafLayout
@@ -30,6 +30,8 @@ OWN_STEPS = (
 )
 MOST_ROUNDING = 1e-8  # where rounding has grown to this, no further step is compared
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
+#: The name of a quantity.
+OF_PARAMETERS = "gradients of parameters"
 KEYS = 64  # from so many keys parameters are drawn
 CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
 MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
@@ -66,34 +68,51 @@ class Pair:
         return [program.gradient(arguments) for program, arguments in self.sides]
 
     def gradient_errors(self, first: Result, second: Result) -> dict[str, float]:
-        """The largest difference of the gradient of each input, and of the parameters, by the name of the quantity.
+        """The largest difference of the gradient of each input, and of the parameters, by the name of the quantity."""
+        errors = {}
+        of_inputs = zip(first.of_inputs, second.of_inputs, strict=False)
+        for n, (wanted, own) in enumerate(of_inputs, 1):
+            number = f" {n}" if len(first.of_inputs) > 1 else ""
+            errors[f"gradient of input{number}"] = largest(
+                [wanted], [own], first.of_inputs
+            )
+        of_params = [
+            largest([wanted], [own], first.of_params)
+            for _, wanted, own in self._param_gradients(first, second)
+        ]
+        return errors | {OF_PARAMETERS: max(of_params, default=0.0)}
 
-        A gradient of the candidate that cannot be given back to the reference's leaves is not compared.
-        """
-        errors = {
-            f"gradient of input{f' {n}' if len(first.of_inputs) > 1 else ''}": largest(
-                [a], [b], first.of_inputs
-            )
-            for n, (a, b) in enumerate(
-                zip(first.of_inputs, second.of_inputs, strict=False), 1
-            )
-        }
+    def most_different_gradient(
+        self, first: Result, second: Result, tolerance: float
+    ) -> str:
+        """The reference's parameter whose gradients differ most, and in how many of its numbers."""
+        words, worst = "", 0.0
+        for leaf, wanted, own in self._param_gradients(first, second):
+            error = largest([wanted], [own], first.of_params)
+            if error > worst:
+                slack = tolerance * np.abs(wanted).max(initial=0)
+                count = (np.abs(own - wanted) > slack).any(axis=0).sum()
+                words = f"{leaf.path}, in {count} of {leaf.size} numbers"
+                worst = error
+        return words
+
+    def _param_gradients(
+        self, first: Result, second: Result
+    ) -> Iterator[tuple[Leaf, np.ndarray, np.ndarray]]:
+        """Leaves of the reference with their gradients in both, as far as the candidate's can be given back."""
         sets = max(map(len, first.of_params))
         totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
-        known, computed = set(), set()
+        known: set[int] = set()
+        computed: set[int] = set()
         for m, gradient in zip(self.matches, second.of_params, strict=True):
             if isinstance(m.layout, LeafLayout):
-                m.layout.give_back(
-                    np.broadcast_to(gradient, (sets, *gradient.shape[1:])), totals
-                )
+                wide = np.broadcast_to(gradient, (sets, *gradient.shape[1:]))
+                m.layout.give_back(wide, totals)
                 known.update(m.layout.sources)
             elif m.layout:
                 computed.update(m.layout.sources)
-        some = (
-            largest([first.of_params[n]], [totals[n]], first.of_params)
-            for n in known - computed
-        )
-        return errors | {"gradients of parameters": max(some, default=0.0)}
+        for n in sorted(known - computed):
+            yield self.r.params[n], first.of_params[n], totals[n]
 
     def tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
         """All values of both, and the numbers of those outputs and new states that ought to be the same."""

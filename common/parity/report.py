@@ -109,9 +109,9 @@ class Parameters:
     ) -> "Parameters":
         known, alone = [], []
         for leaf, m in zip(candidate, matches, strict=True):
-            if m.layout is None:
+            if m.layout is None and leaf.size:  # a leaf of no numbers needs no partner
                 alone.append(leaf.path)
-            else:
+            elif m.layout is not None:
                 paths = tuple(reference[n].path for n in m.layout.sources)
                 known.append(Matched(leaf.path, paths, m.layout.how, m.by))
         return cls(

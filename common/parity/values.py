@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ..program import is_key, wide
+from ..program.model import Model
 from ..program.sets import one_set
 
 #: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
@@ -121,6 +122,22 @@ def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
             )
 
         yield "another length", jax.tree.map(cut, inputs)
+
+
+def fixes_sizes(
+    model: Model, inputs: tuple[Any, ...], varied_inputs: tuple[Any, ...]
+) -> bool:
+    """Whether a model's function of the inputs brings an array as long as they are, whatever their sizes."""
+    try:
+        before = jax.tree.leaves(model.given(inputs))
+        after = jax.tree.leaves(model.given(varied_inputs))
+    except Exception:  # it needs tensors, or does not take these sizes
+        return False
+    longest = {np.shape(a)[:2] for a in jax.tree.leaves(inputs)}
+    return any(
+        np.shape(a) == np.shape(b) and np.shape(a)[:2] in longest
+        for a, b in zip(before, after, strict=False)
+    )
 
 
 def largest(
