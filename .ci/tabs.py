@@ -1,7 +1,9 @@
-"""Hooks of MkDocs: links to the anchors of tabs are checked, and the ports' models are shown from their sources.
+"""Hooks of MkDocs and an extension of Griffe.
 
-And an extension of Griffe: the `>>>` examples of a docstring are code, and not text with brackets and quotes; and the
-comments of a results file's fields are the arguments of its records.
+The hooks check links to the anchors of tabs, and show the ports' models from their
+sources. The extension shows the `>>>` examples of a docstring as code, and not as text
+with brackets and quotes; and it lists the fields of a results file's records with
+their comments.
 """
 
 import ast
@@ -23,123 +25,152 @@ BESIDE = {
     "Flax NNX": "impls/nnx.py",
     "Equinox": "impls/equinox.py",
 }
-#: The headings of methods, the others below the last; the fields of a class go with its construction.
-METHODS = {
+#: The headings of methods; the fields of a class go with its construction.
+HEADINGS = {
     "setup": "Construction",
     "__init__": "Construction",
     "__call__": "A call over sequences",
     "step": "One step",
+    "get_initial_carry": "The initial carry",
 }
-METHODS |= {"get_initial_carry": "The initial carry", "": "The rest"}
+REST = "The rest"
 #: So many characters fit a third of a page that is 1280 pixels wide.
 COLUMN = 56
-#: The comments above the last line of a code, and beside it.
+#: What has its fields listed: the records of results files.
+RECORDS = ("bench.results.", "common.port.hlo.")
+#: The comments above the last line of a field, and the one beside it.
 _FIELD = re.compile(r"((?:\n    #: .*)*)\n.*?(?:  # (.*))?$")
 _EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
+_MODEL = re.compile(r"^( *)<!-- model of (\S+) -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called with the text of a page: `<!-- model of impls/linen.py -->` becomes that model's code."""
+    """Called with the text of a page, in which markers become code.
+
+    `<!-- model of impls/linen.py -->` becomes the model of that file.
+    """
     markdown = markdown.replace("<!-- models beside each other -->", side_by_side())
-    pattern = re.compile(r"^( *)<!-- model of (\S+) -->$", re.MULTILINE)
-    return pattern.sub(
-        lambda m: textwrap.indent(f"```python\n{model_of(m[2])}```", m[1]), markdown
-    )
+    return _MODEL.sub(_shown_model, markdown)
+
+
+def _shown_model(marker: re.Match[str]) -> str:
+    indent, path = marker.groups()
+    return textwrap.indent(f"```python\n{model_of(path)}```", indent)
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> None:
-    """Called with what a page was rendered to: MkDocs looks for anchors before the tabs are made."""
-    page.present_anchor_ids |= set(
-        re.findall(r'<input[^>]* id="([^"]+)" name="__tabbed_', html)
-    )
+    """Called with what a page was rendered to.
+
+    MkDocs looks for anchors before the tabs are made, and would miss theirs.
+    """
+    anchors = re.findall(r'<input[^>]* id="([^"]+)" name="__tabbed_', html)
+    page.present_anchor_ids.update(anchors)
 
 
 def model_of(path: str) -> str:
     """The half of a port that a user copies, with the imports that it needs."""
-    model, separator, _ = (ROOT / path).read_text(encoding="utf-8").partition(SEPARATOR)
-    assert separator, (
-        f"{path} has no line {SEPARATOR!r} between its model and its port."
-    )
-    model = re.sub(
-        r"\n__all__ = .*",
-        "",
-        re.sub(r"^from \.+(?=\w)", "from trigru.", model, flags=re.M),
-    )
-    return _ruff(model, "check", "--select=F401", "--fix", "--quiet").rstrip() + "\n"
+    source = (ROOT / path).read_text(encoding="utf-8")
+    model, separator, _ = source.partition(SEPARATOR)
+    assert separator, f"{path} has no line {SEPARATOR!r} between model and port"
+    model = re.sub(r"^from \.+(?=\w)", "from trigru.", model, flags=re.MULTILINE)
+    model = re.sub(r"\n__all__ = .*", "", model)
+    model = _ruff(model, "check", "--select=F401", "--fix", "--quiet")
+    return f"{model.rstrip()}\n"
 
 
 def side_by_side() -> str:
-    """The classes of three frameworks, a column each: method for method, without docstrings, in short lines."""
-    parts = {title: parts_of(path) for title, path in BESIDE.items()}
-    text = []
-    for heading in dict.fromkeys(METHODS.values()):
-        columns = (
-            f"<div markdown>\n\n{title}\n\n```python\n{of[heading]}```\n\n</div>"
-            for title, of in parts.items()
-        )
-        text += [f"### {heading}", "<div class='beside' markdown>", *columns, "</div>"]
-    return "\n\n".join(text)
+    """The classes of three frameworks, a column each, method for method.
+
+    They are without docstrings, in short lines.
+    """
+    by_title = {title: parts_of(path) for title, path in BESIDE.items()}
+    lines = []
+    for heading in dict.fromkeys([*HEADINGS.values(), REST]):
+        lines += [f"### {heading}", "<div class='beside' markdown>"]
+        for title, parts in by_title.items():
+            code = f"```python\n{parts[heading]}```"
+            lines.append(f"<div markdown>\n\n{title}\n\n{code}\n\n</div>")
+        lines.append("</div>")
+    return "\n\n".join(lines)
 
 
 def parts_of(path: str) -> dict[str, str]:
-    """The code of the class `GRU` of a port, by the headings of `METHODS`."""
+    """The code of the class `GRU` of a port, by the headings."""
     text = (ROOT / path).read_text(encoding="utf-8")
     lines = text.splitlines()
-    (model,) = (
-        node
-        for node in ast.parse(text).body
-        if isinstance(node, ast.ClassDef) and node.name == "GRU"
-    )
-    parts = dict.fromkeys(METHODS.values(), "")
-    for node in model.body:
-        if isinstance(node, ast.FunctionDef | ast.AnnAssign):
-            code = lines[node.lineno - 1 : node.end_lineno]
-            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
-                docstring = node.body[0]
-                code = (
-                    lines[node.lineno - 1 : docstring.lineno - 1]
-                    + lines[docstring.end_lineno : node.end_lineno]
-                )
-            name = getattr(node, "name", "__init__")
-            parts[METHODS.get(name, METHODS[""])] += textwrap.dedent(
-                "\n".join([*code, ""])
-            )
-    return {
-        heading: _ruff(code, "format", f"--line-length={COLUMN}")
-        for heading, code in parts.items()
-    }
+    parts = dict.fromkeys([*HEADINGS.values(), REST], "")
+    for node in _class(text, "GRU").body:
+        if isinstance(node, ast.AnnAssign):
+            heading = HEADINGS["__init__"]
+        elif isinstance(node, ast.FunctionDef):
+            heading = HEADINGS.get(node.name, REST)
+        else:
+            continue
+        code = "\n".join(_without_docstring(node, lines))
+        parts[heading] += textwrap.dedent(f"{code}\n")
+    for heading, code in parts.items():
+        parts[heading] = _ruff(code, "format", f"--line-length={COLUMN}")
+    return parts
 
 
-def _ruff(code: str, *words: str) -> str:
+def _class(text: str, name: str) -> ast.ClassDef:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node
+    raise ValueError(f"there is no class {name}")
+
+
+def _without_docstring(
+    node: ast.AnnAssign | ast.FunctionDef, lines: list[str]
+) -> list[str]:
+    """The lines of a part of a class."""
+    first = node.lineno - 1
+    if isinstance(node, ast.AnnAssign) or not ast.get_docstring(node):
+        return lines[first : node.end_lineno]
+    docstring = node.body[0]
+    above = lines[first : docstring.lineno - 1]
+    below = lines[docstring.end_lineno : node.end_lineno]
+    return above + below
+
+
+def _ruff(code: str, *arguments: str) -> str:
     """The code as ruff changes it."""
-    command = [sys.executable, "-m", "ruff", *words, "--stdin-filename=part.py", "-"]
-    return subprocess.run(
+    command = [
+        sys.executable,
+        "-m",
+        "ruff",
+        *arguments,
+        "--stdin-filename=part.py",
+        "-",
+    ]
+    ruff = subprocess.run(
         command, input=code, capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
+    )
+    return ruff.stdout
 
 
 class Docstrings(Extension):
-    """Fences examples, and adds what a comment says, beside a field or above it after `#:`, to that of its class."""
+    """Fences examples, and lists the fields of records with what their comments say."""
 
     def on_object(self, *, obj: Object, **_: Any) -> None:
         """Called with every module, class, function and attribute."""
         if not obj.docstring:
             return
-        obj.docstring.value = _EXAMPLE.sub(
-            lambda m: f"```pycon\n{m[0]}\n```", obj.docstring.value
-        )
-        if obj.is_class and obj.path.startswith(("bench.results.", "common.port.hlo.")):
-            words = ["\n\nArgs:"]
-            for field in obj.members.values():
-                if (
-                    field.is_attribute
-                    and field.annotation
-                    and "property" not in field.labels
-                ):
-                    above, line = _FIELD.findall(
-                        "\n".join(obj.lines_collection[obj.filepath][: field.endlineno])
-                    )[-1]
-                    words.append(
-                        f"    {field.name}: {' '.join(above.split()).replace('#: ', '') or line}"
-                    )
-            obj.docstring.value += "\n".join(words)
+        text = _EXAMPLE.sub(r"```pycon\n\g<0>\n```", obj.docstring.value)
+        if obj.is_class and obj.path.startswith(RECORDS):
+            text = "\n".join([text, "", "Args:", *_field_lines(obj)])
+        obj.docstring.value = text
+
+
+def _field_lines(record: Object) -> list[str]:
+    """A line for each field of a class, with the comment beside it or above it."""
+    lines = []
+    for field in record.members.values():
+        is_field = field.is_attribute and field.annotation
+        if not is_field or "property" in field.labels:
+            continue
+        source = record.lines_collection[record.filepath][: field.endlineno]
+        above, beside = _FIELD.findall("\n".join(source))[-1]
+        comment = " ".join(above.split()).replace("#: ", "") or beside
+        lines.append(f"    {field.name}: {comment}")
+    return lines

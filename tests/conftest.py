@@ -29,6 +29,9 @@ import numpy as np
 import pytest
 from trigru.impls import get_port, port_names, unavailable
 
+# what is compared in helpers is shown where they fail, as in tests
+pytest.register_assert_rewrite("support")
+
 # what is claimed is claimed within one worker; the font cache is not made anew for each
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 os.environ["MPLBACKEND"] = "agg"  # as what draws sets it, for good
