@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from support.cli import invoke
@@ -24,25 +25,20 @@ HELD = ["--port", "pure", "--check", "start", "--check", "held", "--dtype", "flo
 def test_the_json_has_what_was_asked_for():
     words = "--port pure --port linen --check conversion --check closed"
     words += " --dtype float64 --kernel stock --kernel fused --format json"
-    found = invoke("verify", *words.split())
-    assert found.exit_code == 0
-    content = json.loads(found.stdout)
+    result = invoke("verify", *words.split())
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
     assert content["schema"] == 2
     assert content["passed"]
     assert content["unavailable"] == {}
     assert content["versions"]["jax"]
-    measured = {(m["port"], m["kernel"], m["check"]) for m in content["measurements"]}
-    assert measured == {
-        ("pure", "stock", "conversion"),
-        ("pure", "stock", "closed"),
-        ("pure", "fused", "conversion"),
-        ("pure", "fused", "closed"),
-        ("linen", "stock", "conversion"),
-        ("linen", "stock", "closed"),
-        ("linen", "fused", "conversion"),
-        ("linen", "fused", "closed"),
-    }
-    assert {m["dtype"] for m in content["measurements"]} == {"float64"}
+    measured = []
+    for m in content["measurements"]:
+        assert m["dtype"] == "float64"
+        measured.append((m["port"], m["kernel"], m["check"]))
+    kernels = ("stock", "fused")
+    checks = ("conversion", "closed")
+    assert set(measured) == set(product(("pure", "linen"), kernels, checks))
 
 
 @pytest.fixture
@@ -92,9 +88,9 @@ def test_what_needs_devices_is_asked_of_processes_that_have_as_many(monkeypatch)
 
 
 def test_exit_code_0_if_all_measurements_pass():
-    found = invoke("verify", *HELD)
-    assert found.exit_code == 0
-    assert "2 measurements, all within their bounds." in found.stderr
+    result = invoke("verify", *HELD)
+    assert result.exit_code == 0
+    assert "2 measurements, all within their bounds." in result.stderr
 
 
 @pytest.fixture
@@ -112,68 +108,62 @@ def held_fails(monkeypatch):
 
 @pytest.mark.usefixtures("held_fails")
 def test_exit_code_1_if_a_measurement_fails():
-    found = invoke("verify", *HELD)
-    assert found.exit_code == 1
-    assert "1 of 2 measurements failed." in found.stderr
+    result = invoke("verify", *HELD)
+    assert result.exit_code == 1
+    assert "1 of 2 measurements failed." in result.stderr
 
 
 @pytest.mark.usefixtures("held_fails")
 def test_a_measurement_that_fails_is_a_finding():
-    found = invoke("verify", *HELD, "--format", "github")
-    assert found.exit_code == 1
-    levels = [line.partition(" ")[0] for line in found.stdout.splitlines()[1:]]
+    result = invoke("verify", *HELD, "--format", "github")
+    assert result.exit_code == 1
+    levels = [line.partition(" ")[0] for line in result.stdout.splitlines()[1:]]
     assert levels == ["::error", "::notice"]
 
 
 def test_exit_code_2_if_nothing_is_measured():
-    found = invoke("verify", *HELD[:-1], "float32")
-    assert found.exit_code == 2
-    assert "nothing was measured" in found.stderr
+    result = invoke("verify", *HELD[:-1], "float32")
+    assert result.exit_code == 2
+    assert "nothing was measured" in result.stderr
 
 
 def test_a_framework_that_is_missing_is_said_and_the_rest_goes_on(tmp_path):
-    (tmp_path / "equinox.py").write_text(
-        "raise ImportError('not here')", encoding="utf-8"
-    )
-    words = [
-        "verify",
-        "--check",
-        "conversion",
-        "--dtype",
-        "float64",
-        "--format",
-        "json",
-    ]
-    found = subprocess.run(
-        [sys.executable, "-m", "trigru.bench.cli", *words],
+    code = "raise ImportError('not here')"
+    (tmp_path / "equinox.py").write_text(code, encoding="utf-8")
+    words = ["verify", "--check", "conversion", "--dtype", "float64"]
+    command = [sys.executable, "-m", "trigru.bench.cli", *words, "--format", "json"]
+    done = subprocess.run(
+        command,
         capture_output=True,
         text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )
-    assert found.returncode == 0, found.stderr
-    content = json.loads(found.stdout)
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
     assert "not here" in content["unavailable"]["equinox"]
-    assert "Not checked: equinox." in found.stderr
+    assert "Not checked: equinox." in done.stderr
     assert content["measurements"]
+
+
+COUNTED = ("verify", "--port", "pure", "--check", "counted")
+NUMBERS = re.compile(r"^(\d+) programs compiled(?:, (\d+) taken from (.+))?$", re.M)
 
 
 def test_verify_says_what_it_compiled_and_where_it_is_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    words = ("verify", "--port", "pure", "--check", "counted")
-
-    def compiled(**environment):
-        found = invoke(*words, **environment)
-        assert found.exit_code == 0
-        return re.search(r"^(\d+) programs compiled(.*)$", found.stderr, re.M).groups()
-
-    first, first_end = compiled()
+    compiled, reused, kept_in = NUMBERS.search(invoke(*COUNTED).stderr).groups()
     (folder,) = (tmp_path / "trigru" / "programs").iterdir()
-    assert int(first) > 0
-    assert first_end == f", 0 taken from {folder}"
-    again, again_end = compiled()
-    assert int(again) == 0
-    assert re.fullmatch(rf", [1-9]\d* taken from {folder}", again_end)
-    without, without_end = compiled(TRIGRU_NO_CACHE="1")
-    assert int(without) > 0
-    assert without_end == ""
+    assert int(compiled) > 0
+    assert reused == "0"
+    assert kept_in == str(folder)
+
+    compiled, reused, _ = NUMBERS.search(invoke(*COUNTED).stderr).groups()
+    assert compiled == "0"
+    assert int(reused) > 0
+
+
+def test_verify_says_what_it_compiled_where_nothing_is_kept(monkeypatch):
+    monkeypatch.setenv("TRIGRU_NO_CACHE", "1")
+    compiled, _, kept_in = NUMBERS.search(invoke(*COUNTED).stderr).groups()
+    assert int(compiled) > 0
+    assert kept_in is None

@@ -63,8 +63,9 @@ def results_of(pool, tasks):
 def test_each_task_gets_its_messages_and_its_end(workers):
     with Pool(workers(ECHO), str | int, limit_s=PATIENCE_S, processes=2) as pool:
         results = results_of(pool, ["a", "b", "c"])
-    assert [messages[0] for messages in results.values()] == ["A", "B", "C"]
-    assert [messages[-1] for messages in results.values()] == [TaskEnded()] * 3
+    for task, messages in results.items():
+        assert messages[0] == task.upper()
+        assert messages[-1] == TaskEnded()
 
 
 @pytest.mark.parametrize(("reuse", "processes"), [(False, 3), (True, 1)])
@@ -132,10 +133,8 @@ def test_no_two_processes_work_alone_at_the_same_time(workers, tmp_path):
         for _ in range(6):
             pool.submit(str(tmp_path))
         messages = [message for _, message in pool.messages()]
-    assert (
-        sorted(map(str, messages))
-        == ["TaskEnded(error=None, was_begun=True)"] * 6 + ["had a turn"] * 6
-    )
+    assert messages.count("had a turn") == 6
+    assert messages.count(TaskEnded()) == 6
 
 
 WAITS_FOR_OTHERS = """

@@ -1,6 +1,7 @@
 """Questions that processes ask: each has its answer, whatever ends a process."""
 
 import os
+import time
 
 import msgspec
 import pytest
@@ -58,10 +59,21 @@ def test_without_named_call_styles_all_are_asked():
 
 
 def test_a_port_that_is_named_twice_is_asked_once():
-    dtypes, checks = ("float64", "float32"), get_checks("lengths", "held")
-    once = expand([PURE], dtypes, checks)
-    assert expand(iter([PURE, PURE]), iter(dtypes), iter(checks)) == once
-    assert {q.row["dtype"] for q in once if q.row} >= {*dtypes}
+    checks = get_checks("lengths", "held")
+    once = expand([PURE], DTYPES, checks)
+    assert once
+    assert expand([PURE, PURE], DTYPES, checks) == once
+
+
+def test_what_is_to_be_asked_can_be_iterators():
+    checks = get_checks("lengths", "held")
+    questions = expand(iter([PURE]), iter(DTYPES), iter(checks))
+    assert questions == expand([PURE], DTYPES, checks)
+
+
+def test_each_dtype_is_asked():
+    questions = expand([PURE], ("float64", "float32"), get_checks("lengths"))
+    assert {question.row["dtype"] for question in questions} >= {"float64", "float32"}
 
 
 def test_a_command_asks_what_verify_asks():
@@ -116,11 +128,8 @@ def test_what_takes_longest_is_asked_first():
 
 @pytest.mark.parametrize("early", [False, True])
 def test_processes_measure_what_this_one_does_in_the_order_of_the_questions(early):
-    told = []
     with Prover(processes=2, early=early) as prover:
-        proven = prover.prove(FEW, lambda done, question: told.append((done, question)))
-    assert [done for done, _ in told] == list(range(1, len(FEW) + 1))
-    assert sorted(str(q) for _, q in told) == sorted(map(str, FEW))
+        proven = prover.prove(FEW, ignore)
     here = verify([get_port("pure")], checks=CHECKED)
     assert [str(m) for m in proven.measurements] == [str(m) for m in here]
     assert all(m.passed for m in proven.measurements)
@@ -163,6 +172,8 @@ def work(parent: Parent[Task]) -> None:
             answer = Answered(number, EQUAL, 0, 0, os.environ.get("XLA_FLAGS", ""))
             parent.send(answer)
 """
+#: Longer than anything takes here, also on a machine that does much else.
+PATIENCE_S = 60.0
 DIE = "os.kill(os.getpid(), 9)"
 EQUAL_FACTS = msgspec.to_builtins(EQUAL)
 
@@ -181,6 +192,11 @@ def worker(tmp_path, monkeypatch):
     return make
 
 
+def pids_in(folder):
+    """The ids of the processes that were started."""
+    return [path.stem for path in folder.glob("*.pid")]
+
+
 def test_a_question_that_ends_its_process_twice_says_how(worker):
     code = f"if question.check == 'held': {DIE}"
     proven = Prover(processes=2, worker=worker(code)).prove(FEW, ignore)
@@ -194,12 +210,23 @@ def test_a_question_that_ends_its_process_once_is_asked_again(worker, tmp_path):
     code = f"""if question.check == "held" and not os.path.exists({mark!r}):
                 open({mark!r}, "w").close()
                 {DIE}"""
-    told = []
-    with Prover(processes=2, worker=worker(code)) as prover:
-        proven = prover.prove(FEW, lambda done, question: told.append(done))
+    proven = Prover(processes=2, worker=worker(code)).prove(FEW, ignore)
     assert proven.measurements == [EQUAL] * len(FEW)
     assert proven.died == []
-    assert told == list(range(1, len(FEW) + 1))
+
+
+@pytest.mark.parametrize("code", ["pass", f"if question.check == 'held': {DIE}"])
+def test_progress_is_called_once_for_each_question(worker, code):
+    counts = []
+    questions = []
+
+    def progress(count, question):
+        counts.append(count)
+        questions.append(question)
+
+    Prover(processes=2, worker=worker(code)).prove(FEW, progress)
+    assert counts == list(range(1, len(FEW) + 1))
+    assert sorted(map(str, questions)) == sorted(map(str, FEW))
 
 
 def test_what_follows_in_a_task_is_answered_after_a_death(worker):
@@ -220,19 +247,21 @@ def test_a_process_that_ends_well_without_an_answer_is_a_death(worker):
 
 
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(worker):
-    subjects = [PURE, PortId("port", "pure", "fused")]
-    questions = expand(subjects, ["float64"], get_checks("held"))
+    fused = PortId("port", "pure", "fused")
+    questions = expand([fused], ["float64"], get_checks("held"))
     proven = Prover(processes=2, worker=worker(DIE)).prove(questions, ignore)
-    names = [(m.port, m.kernel) for m in proven.measurements]
-    assert names == [("pure", "stock"), ("pure", "fused")]
+    (measurement,) = proven.measurements
+    assert measurement.port == "pure"
+    assert measurement.kernel == "fused"
 
 
 def test_rows_that_end_their_process_are_told_apart(worker):
     rows = expand([PURE], ["float64"], get_checks("contract"))[:2]
     proven = Prover(processes=2, worker=worker(DIE)).prove(rows, ignore)
     measurements = proven.measurements
-    assert [m.passed for m in measurements] == [False, False]
-    assert [m.levels for m in measurements] == [unusual(q.row) for q in rows]
+    assert not any(measurement.passed for measurement in measurements)
+    levels = [measurement.levels for measurement in measurements]
+    assert levels == [unusual(question.row) for question in rows]
     assert not list(contradictions(measurements)), "a file with them can be read"
 
 
@@ -250,14 +279,18 @@ def test_an_interrupt_ends_the_processes(worker, tmp_path):
     prover = Prover(processes=2, worker=worker("pass"))
     with pytest.raises(KeyboardInterrupt):
         prover.prove(FEW, interrupt)
-    pids = [path.stem for path in tmp_path.glob("*.pid")]
-    assert pids
-    assert not [pid for pid in pids if is_alive(pid)]
+    assert pids_in(tmp_path)
+    assert not any(is_alive(pid) for pid in pids_in(tmp_path))
 
 
-def test_processes_that_were_started_early_end_with_the_prover(worker, monkeypatch):
+def test_processes_that_were_started_early_end_with_the_prover(
+    worker, tmp_path, monkeypatch
+):
     monkeypatch.setattr("trigru.bench.proving.prover.cores", lambda: 2)
-    with Prover(early=True, worker=worker("pass")) as prover:
-        processes = [p._process for p in prover._early._processes]
-        assert [process.poll() for process in processes] == [None, None]
-    assert None not in [process.poll() for process in processes]
+    with Prover(early=True, worker=worker("pass")):
+        until_s = time.monotonic() + PATIENCE_S
+        while len(pids_in(tmp_path)) < 2:
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        assert all(is_alive(pid) for pid in pids_in(tmp_path))
+    assert not any(is_alive(pid) for pid in pids_in(tmp_path))
