@@ -16,7 +16,10 @@ from ..processes.interrupts import raise_if_interrupted
 
 
 class Words(str):
-    """The heading of a column of words, aligned to the left. Headings of numbers are plain strings."""
+    """The heading of a column of words, which is aligned to the left.
+
+    The headings of numbers are plain strings.
+    """
 
 
 class Prose(Words):
@@ -59,7 +62,10 @@ def shortened(text: str) -> str:
 def show(
     sections: list[Section], *, above: Iterable[str] = (), details: bool = False
 ) -> None:
-    """Print tables to stdout, with lines above; with details, also the tables that are meant for files."""
+    """Print tables to stdout, with lines above.
+
+    With details, also the tables that are meant for files.
+    """
     console = Console()
     if not console.is_terminal:  # a pipe has no width of its own
         console = Console(width=100)
@@ -122,9 +128,10 @@ def _text(text: str) -> Text:
 
 
 class Progress:
-    """A progress bar on stderr that disappears when the work is done; where that is no terminal, a line every 30 s.
+    """A progress bar on stderr that disappears when the work is done.
 
-    Each step raises an Interrupted if there was a signal that a library swallowed.
+    Where stderr is no terminal, it is a line every 30 s. Each step raises an Interrupted
+    if there was a signal that a library swallowed.
     """
 
     def __init__(self, what: str):
@@ -146,7 +153,8 @@ class Progress:
             console=Console(stderr=True),
             transient=True,
             speed_estimate_period=600,
-            refresh_per_second=1,  # while a child process times, each redrawing takes time of a core
+            # while a child process times, each redrawing takes time of a core
+            refresh_per_second=1,
         )
         self._next_line_s = 5.0  # of the first line; short work has none
         self._task = self._bar.add_task(what, total=1.0)
@@ -165,15 +173,18 @@ class Progress:
     def add(self, what: str, share: float) -> None:
         """Show that this much more is done and what comes next."""
         self._bar.update(self._task, advance=share, description=what)
+        if not self._bar.console.is_terminal:
+            self._say_line(what)
+        raise_if_interrupted()
+
+    def _say_line(self, what: str) -> None:
         task = self._bar.tasks[0]
         elapsed_s = task.elapsed or 0.0
-        if not self._bar.console.is_terminal and elapsed_s >= self._next_line_s:
-            self._next_line_s = elapsed_s + 30.0
-            left_s = (
-                max(0.0, elapsed_s * (1 / task.completed - 1))
-                if task.completed
-                else 0.0
-            )
-            left = f", about {left_s:.0f} s left" if task.completed else ""
-            say(f"{task.percentage:.0f} % after {elapsed_s:.0f} s{left}: {what}")
-        raise_if_interrupted()
+        if elapsed_s < self._next_line_s:
+            return
+        self._next_line_s = elapsed_s + 30.0
+        done = f"{task.percentage:.0f} % after {elapsed_s:.0f} s"
+        if task.completed:
+            left_s = max(0.0, elapsed_s * (1 / task.completed - 1))
+            done = f"{done}, about {left_s:.0f} s left"
+        say(f"{done}: {what}")
