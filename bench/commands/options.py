@@ -179,11 +179,11 @@ def _usual_phases(scope: _Scope) -> tuple[str, ...]:
 
 def _check_styles(styles: Sequence[str], ports: Sequence[str]) -> None:
     """Raise an UnknownNameError at a call style, or label, that no port has."""
-    known = set()
+    names = set()
     for port in ports:
         if not unavailable(port):
-            known.update(style.name for style in get_port(port).call_styles)
-    choose(f"call style of {', '.join(ports)}", styles, [*sorted(known), *LABELS])
+            names.update(style.name for style in get_port(port).call_styles)
+    choose(f"call style of {', '.join(ports)}", styles, [*sorted(names), *LABELS])
 
 
 def _phases_of(styles: Sequence[str], ports: Sequence[str]) -> list[str]:

@@ -78,8 +78,8 @@ def test_each_dtype_is_asked():
 
 def test_a_command_asks_what_verify_asks():
     port, checks = get_port("pure"), get_checks("lengths", "held")
-    asked = expand([PURE], DTYPES, checks)
-    assert len(verification.questions([port], DTYPES, checks)) == len(asked)
+    questions = expand([PURE], DTYPES, checks)
+    assert len(verification.questions([port], DTYPES, checks)) == len(questions)
 
 
 def test_an_unknown_dtype_is_refused():
