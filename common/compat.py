@@ -22,10 +22,10 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 def dotted(path: Sequence[Any]) -> str:
     """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr` from JAX 0.5 on."""
-    return ".".join(map(_name_of, path))
+    return ".".join(map(name_of_key, path))
 
 
-def _name_of(key: Any) -> str:
+def name_of_key(key: Any) -> str:
     """The name of one key: that of a dict, a sequence or an attribute."""
     for name in ("key", "idx", "name"):
         if hasattr(key, name):

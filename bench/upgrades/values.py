@@ -15,7 +15,8 @@ import numpy as np
 
 from ...common.equality.measurement import SAME_BOUND
 from ...common.program import CodeLine, jax_line
-from ...common.program.tape import TraceTape, comparable, seen
+from ...common.program.same_values import comparable, seen
+from ...common.program.tape import TraceTape
 from .record import (
     IN_FLOAT64,
     SIGNATURE,

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..program.tape import MOST_ENTRIES, Known, Step, Tape, comparable
+from ..program.same_values import MOST_ENTRIES, Known, comparable
+from ..program.tape import Step, Tape
 
 #: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
 FILLS = frozenset(

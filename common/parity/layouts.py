@@ -14,8 +14,8 @@ import numpy as np
 
 from ..errors import InputError, brief, listed
 from ..program.model import Leaf
+from ..program.same_values import MOST_AXES
 from ..program.sets import together
-from ..program.tape import MOST_AXES
 
 Shape = tuple[int, ...]
 

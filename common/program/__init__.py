@@ -10,7 +10,8 @@ Read first: `evaluator`. It stands on these modules:
 - `interpreter`: functions, calls, loops and conditions; `how`: in which precision, and who observes it.
 - `numpy_rules`, `by_jax`: one equation, by NumPy or by JAX; `sets`: arrays with an axis of sets.
 - `code_lines`: the equations of a trace, and the lines of code that made them.
-- `model`, `tape`, `source`: a model of a user's, all values that its program computes, and the user's lines.
+- `model`, `tape`, `same_values`, `source`: a model of a user's, all values that its program computes, those of
+  another program that are the same, and the user's lines.
 """
 
 from .code_lines import CodeLine, code_lines, equations, jax_line

@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compat import name_of_key
 from ..errors import InputError, brief
 from . import is_key, wide
 from .source import innermost
 
-EVAL, TRAIN, CALL = (
-    "eval",
-    "train",
-    "call",
-)  # a model is evaluated, trained, or has one mode alone
+# The modes: a model is evaluated, trained, or has one mode alone.
+EVAL = "eval"
+TRAIN = "train"
+CALL = "call"
 #: Dtypes with 64 bits, and what JAX has without them.
 NARROW = {
     "float64": "float32",
@@ -51,16 +51,18 @@ class Model:
     ['w']
     """
 
-    framework = ""  # whose file formats can hold the model; empty for none
-    takes_mode = False  # whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords
-    programs: Callable[..., Any] | None = (
-        None  # a class of programs, in the place of `TracedProgram`
-    )
-    whole: Any = None  # makes the framework's own module of parameters and a state, for its file formats
-    state_paths: Sequence[str] | None = (
-        None  # of the leaves of the state; None where its pytree tells them
-    )
-    hint = ""  # what may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none
+    #: Whose file formats can hold the model; empty for none.
+    framework = ""
+    #: Whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords.
+    takes_mode = False
+    #: A class of programs, in the place of `TracedProgram`.
+    programs: Callable[..., Any] | None = None
+    #: Makes the framework's own module of parameters and a state, for its file formats.
+    whole: Any = None
+    #: Of the leaves of the state; None where its pytree tells them.
+    state_paths: Sequence[str] | None = None
+    #: What may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none.
+    hint = ""
 
     def __init__(
         self,
@@ -76,17 +78,18 @@ class Model:
         outputs: Callable[[Any], Any] | None = None,
         optimizer: Any = None,
     ):
-        self.name, self.params, self.state, self.make, self.optimizer = (
-            name,
-            params,
-            state,
-            make,
-            optimizer,
-        )
-        self.modes = (EVAL, TRAIN) if train is not None or eval is not None else (CALL,)
+        self.name = name
+        self.params = params
+        self.state = state
+        self.make = make
+        self.optimizer = optimizer
+        has_modes = train is not None or eval is not None
+        self.modes = (EVAL, TRAIN) if has_modes else (CALL,)
         self.keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
         self.made_at = innermost(traceback.extract_stack())
-        self._function, self._inputs, self._outputs = function, inputs, outputs
+        self._function = function
+        self._inputs = inputs
+        self._outputs = outputs
         if not any(map(is_float, jax.tree.leaves(params))):
             raise InputError(
                 f"{name} has no parameter: expected a pytree with arrays of floating-point numbers."
@@ -96,22 +99,27 @@ class Model:
         self, params: Any, state: Any, inputs: tuple[Any, ...], mode: str
     ) -> tuple[Any, Any]:
         """The outputs and the new state, for the shared inputs."""
-        given, keywords = self.given(inputs), self.keywords[mode]
+        own_inputs = self.given(inputs)
+        keywords = self.keywords[mode]
         if self.takes_mode:
-            result = self._function(params, state, given, mode, keywords)
-        elif self.state is None:
-            result = self._function(params, *given, **keywords), None
-        else:
-            result = self._function(params, state, *given, **keywords)
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise InputError(
-                    f"{self.name} has a state: its function has to return (outputs, state)."
-                )
+            outputs, state = self._function(params, state, own_inputs, mode, keywords)
+            return self.shared(outputs), state
+        if self.state is None:
+            return self.shared(self._function(params, *own_inputs, **keywords)), None
+
+        result = self._function(params, state, *own_inputs, **keywords)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise InputError(
+                f"{self.name} has a state: its function has to return (outputs, state)."
+            )
         outputs, state = result
         return self.shared(outputs), state
 
     def given(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        own = inputs if self._inputs is None else self._inputs(*inputs)
+        """The shared inputs as this model takes them."""
+        if self._inputs is None:
+            return inputs
+        own = self._inputs(*inputs)
         return own if isinstance(own, tuple) else (own,)
 
     def shared(self, outputs: Any) -> Any:
@@ -119,7 +127,9 @@ class Model:
         return outputs if self._outputs is None else self._outputs(outputs)
 
     def paths(self) -> list[str]:
-        return [leaf.path for leaf in leaves_of(self.params)[0]]
+        """The paths of the parameters."""
+        leaves, _, _ = leaves_of(self.params)
+        return [leaf.path for leaf in leaves]
 
 
 @dataclass(frozen=True)
@@ -132,10 +142,8 @@ class Leaf:
 
     path: str  # the names on the way to it, joined by slashes
     shape: tuple[int, ...]
-    used: tuple[int, int] = (
-        0,
-        0,
-    )  # when it is used first, among all leaves of the model
+    #: When it is used first, among all leaves of the model.
+    used: tuple[int, int] = (0, 0)
     summed: tuple[frozenset[int], ...] = ()
     number: int = -1  # among the leaves of its model
 
@@ -161,11 +169,10 @@ def checked(model: Any, which: str) -> Model:
 def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
     """Both models; if they have one name, with names by which reports can tell them apart."""
     if reference.name == candidate.name:
-        reference, candidate = copy.copy(reference), copy.copy(candidate)
-        reference.name, candidate.name = (
-            f"{reference.name} (reference)",
-            f"{candidate.name} (candidate)",
-        )
+        reference = copy.copy(reference)
+        candidate = copy.copy(candidate)
+        reference.name += " (reference)"
+        candidate.name += " (candidate)"
     return reference, candidate
 
 
@@ -178,10 +185,8 @@ def is_float(leaf: Any) -> bool:
 def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
     """Values in the dtypes of the floating-point leaves of a tree."""
     leaves = filter(is_float, jax.tree.leaves(tree))
-    return [
-        np.asarray(value, leaf.dtype)
-        for value, leaf in zip(values, leaves, strict=True)
-    ]
+    pairs = zip(values, leaves, strict=True)
+    return [np.asarray(value, leaf.dtype) for value, leaf in pairs]
 
 
 def leaves_of(
@@ -191,26 +196,23 @@ def leaves_of(
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
     paths = paths or [path_of(keys) for keys, _ in real]
-    named = enumerate(zip(paths, real, strict=True))
-    leaves = [Leaf(path, tuple(leaf.shape), number=n) for n, (path, (_, leaf)) in named]
-    values = [np.asarray(leaf).astype(wide(leaf.dtype)) for _, leaf in real]
+    leaves = []
+    values = []
+    for path, (_, leaf) in zip(paths, real, strict=True):
+        leaves.append(Leaf(path, tuple(leaf.shape), number=len(leaves)))
+        values.append(np.asarray(leaf).astype(wide(leaf.dtype)))
 
     def rebuild(new: list[Any]) -> Any:
         rest = iter(new)
-        return jax.tree.unflatten(
-            structure,
-            [next(rest) if is_float(leaf) else leaf for _, leaf in everything],
-        )
+        parts = [next(rest) if is_float(leaf) else leaf for _, leaf in everything]
+        return jax.tree.unflatten(structure, parts)
 
     return leaves, values, rebuild
 
 
 def path_of(keys: tuple[Any, ...]) -> str:
     """The keys on the way to a leaf, joined by slashes, without those of a variable's box."""
-    names = [
-        str(next(getattr(key, n) for n in ("key", "idx", "name") if hasattr(key, n)))
-        for key in keys
-    ]
+    names = list(map(name_of_key, keys))
     while len(names) > 1 and names[-1] in ("value", "raw_value"):
         names.pop()
     return "/".join(names)
@@ -222,32 +224,28 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     Raises:
         InputError: there is none, or one that is no array of numbers, is empty, or has NaN or infinity.
     """
-
-    def array(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and is_key(leaf):
-            return leaf
-        value = np.asarray(leaf)
-        if value.dtype.kind not in "fciub" and not jnp.issubdtype(
-            value.dtype, jnp.inexact
-        ):
-            raise InputError(
-                f"an input is {brief(repr(leaf))}, expected an array of numbers."
-            )
-        if (
-            jnp.issubdtype(value.dtype, jnp.inexact)
-            and not np.isfinite(value.astype(np.complex128)).all()
-        ):
-            raise InputError(
-                "an input has NaN or infinity, with which nothing can be compared: pass finite numbers."
-            )
-        if not value.size:
-            raise InputError(
-                f"an input of shape {value.shape} is empty, with which nothing can be compared."
-            )
-        return value.astype(NARROW.get(value.dtype.name, value.dtype))
-
     if not jax.tree.leaves(inputs):
         raise InputError(
             "no input: expected an array, or a tuple of them, with which both models are called."
         )
-    return jax.tree.map(array, inputs)
+    return jax.tree.map(_as_array, inputs)
+
+
+def _as_array(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and is_key(leaf):
+        return leaf
+    value = np.asarray(leaf)
+    is_inexact = jnp.issubdtype(value.dtype, jnp.inexact)
+    if not is_inexact and value.dtype.kind not in "iub":
+        raise InputError(
+            f"an input is {brief(repr(leaf))}, expected an array of numbers."
+        )
+    if is_inexact and not np.isfinite(value.astype(np.complex128)).all():
+        raise InputError(
+            "an input has NaN or infinity, with which nothing can be compared: pass finite numbers."
+        )
+    if not value.size:
+        raise InputError(
+            f"an input of shape {value.shape} is empty, with which nothing can be compared."
+        )
+    return value.astype(NARROW.get(value.dtype.name, value.dtype))

@@ -12,7 +12,6 @@ LIBRARIES = tuple(
     {path for name, path in sysconfig.get_paths().items() if "lib" in name}
 )
 
-
 #: Rooms of trigru that trace models.
 _TRACING_ROOMS = (
     "common/parity",
@@ -46,8 +45,8 @@ def is_users(line: CodeLine) -> bool:
 
 def innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
     """The innermost line of a traceback or a stack that is of the user's code; None if there is none."""
-    lines = (
-        CodeLine(frame.filename, frame.lineno or 0, frame.name)
-        for frame in reversed(frames)
-    )
-    return next(iter(of_user(lines)), None)
+    for frame in reversed(frames):
+        line = CodeLine(frame.filename, frame.lineno or 0, frame.name)
+        if of_user([line]):
+            return line
+    return None
