@@ -145,7 +145,7 @@ def verify_plan(plan: Plan, prover: Prover, *, quick: bool) -> Verified:
     baseline_port, baseline_style = BASELINE
     ports = tuple(dict.fromkeys((baseline_port, *plan.ports)))
     kernels = tuple(dict.fromkeys((STOCK, *plan.kernels)))  # each is timed beside it
-    dtypes, checks, styles = DTYPES, None, None
+    dtypes, checks, styles = DTYPES, CHECKS, None
     if quick:
         dtypes = ("float64", plan.dtype)
         checks = checks_of(plan)

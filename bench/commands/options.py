@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import lcm
 
-from ...common.equality.checks import Check, get_checks
+from ...common.equality.checks import CHECKS, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
 from ...common.port.protocol import LABELS
@@ -266,9 +266,11 @@ def read_kernels(names: Names, ports: tuple[str, ...]) -> tuple[str, ...]:
     return choose(f"kernel of {', '.join(ports)}", chosen, list(dict.fromkeys(offered)))
 
 
-def read_checks(names: Names) -> tuple[Check, ...] | None:
-    """The checks with these names; None means all."""
-    return get_checks(*dict.fromkeys(names)) if names else None
+def read_checks(names: Names) -> tuple[Check, ...]:
+    """The checks with these names, or all."""
+    if not names:
+        return CHECKS
+    return get_checks(*dict.fromkeys(names))
 
 
 def checks_of(plan: Plan) -> tuple[Check, ...]:

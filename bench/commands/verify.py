@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ...common.equality.checks import CHECKS, DTYPES, ON_DEVICES, Check
+from ...common.equality.checks import DTYPES, ON_DEVICES, Check
 from ...common.equality.contract.designs import coverage_of
 from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
@@ -88,7 +88,7 @@ def verify(
 def verify_ports(
     names: tuple[str, ...],
     dtypes: tuple[str, ...],
-    checks: tuple[Check, ...] | None = None,
+    checks: tuple[Check, ...],
     kernels: Sequence[str] = (STOCK,),
     styles: Mapping[str, Sequence[str] | None] | None = None,
     *,
@@ -102,7 +102,7 @@ def verify_ports(
     Args:
         names: of the ports.
         dtypes: of the computation.
-        checks: None for all.
+        checks: to make.
         kernels: by name.
         styles: as `expand` takes them.
         devices: over how many the batch is spread, too; None for no such checks.
@@ -110,7 +110,7 @@ def verify_ports(
     """
     missing = say_missing(names)
     subjects = _subjects(names, kernels, missing)
-    questions = expand(subjects, dtypes, CHECKS if checks is None else checks, styles)
+    questions = expand(subjects, dtypes, checks, styles)
     proven = _prove(questions, prover)
     measurements = by_subject(subjects, questions, proven.measurements)
     if devices is not None:

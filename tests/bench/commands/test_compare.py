@@ -26,7 +26,7 @@ from trigru.bench.processes.pool import ChildDiedError
 from trigru.bench.proving.prover import Prover
 from trigru.bench.results.files import Journal, ResumeError, save
 from trigru.bench.timing import worker
-from trigru.common.equality.checks import DTYPES, get_checks
+from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
 from trigru.common.equality.measurement import Measurement
 from trigru.common.errors import TrigruError
 from trigru.impls import linen
@@ -164,7 +164,7 @@ def verified_scope(monkeypatch):
 
 def test_plain_jax_and_the_stock_kernel_are_proven_too(verified_scope):
     arguments, devices = verified_scope((1,), quick=False)
-    assert arguments == (("pure", "linen"), DTYPES, None, ("stock", "fused"), None)
+    assert arguments == (("pure", "linen"), DTYPES, CHECKS, ("stock", "fused"), None)
     assert devices is None
 
 

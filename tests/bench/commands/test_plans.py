@@ -16,6 +16,7 @@ from trigru.bench.commands.options import (
     read_checks,
 )
 from trigru.bench.results.arm import Plan, Sized
+from trigru.common.equality.checks import CHECKS
 from trigru.common.errors import InputError
 
 FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
@@ -58,7 +59,7 @@ def test_a_check_that_is_named_twice_is_made_once():
 
 @pytest.mark.parametrize("names", [None, []])
 def test_without_names_all_checks_are_made(names):
-    assert read_checks(names) is None
+    assert read_checks(names) == CHECKS
 
 
 def test_a_first_look_has_the_style_leaves_whichever_ports_are_timed():

@@ -13,6 +13,7 @@ from support.cli import invoke
 from support.runs import EQUAL
 from trigru.bench.commands import verify as command
 from trigru.bench.proving.prover import Proven, Prover
+from trigru.common.equality.checks import CHECKS
 from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
 
@@ -82,7 +83,9 @@ def test_what_needs_devices_is_asked_of_processes_that_have_as_many(monkeypatch)
             return Proven([EQUAL] * len(questions), [], 0, 0, "cpu")
 
     monkeypatch.setattr(command, "Prover", EqualProver)
-    command.verify_ports(("pure",), ("float64",), devices=3, prover=EqualProver())
+    command.verify_ports(
+        ("pure",), ("float64",), CHECKS, devices=3, prover=EqualProver()
+    )
     assert asked[3] == {"devices"}
     assert "devices" not in asked[None]
 
