@@ -30,12 +30,11 @@ from trigru.common.port.styles import labels_of
 from trigru.common.port.task import PHASES
 from trigru.impls import get_port
 from trigru.impls.checkpoints import CONTAINERS, layouts
-from trigru.impls.faults import FAULTS
-from trigru.impls.upstream import DEPARTURES
 from typer.cli import get_docs_for_click
 
 ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "tests" / "example_port"
+TESTS = ROOT / "tests"
+EXAMPLE = TESTS / "example_port"
 PORTS = [get_port(name) for name in ("pure", "linen", "nnx", "equinox")]
 MARKED = re.compile(r"(<!-- generated: (\S+)(.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 #: An answer of the README: the title of a framework, and its code.
@@ -70,7 +69,10 @@ def factors() -> str:
 
 
 def faults() -> str:
-    """The planted faults, and the check that is there for each."""
+    """The faults that tests plant, and the check that is there for each."""
+    sys.path.append(str(TESTS))
+    from support.faults import FAULTS
+
     rows = [(fault.name, fault.what, fault.check) for fault in FAULTS]
     columns = ("fault", "what is wrong", "the check that is there for it")
     return table(columns, rows)
@@ -78,6 +80,9 @@ def faults() -> str:
 
 def departures() -> str:
     """Where the frameworks' own parts depart from the contract."""
+    sys.path.append(str(TESTS))
+    from support.departures import DEPARTURES
+
     rows = []
     for departure in DEPARTURES:
         what = departure.what

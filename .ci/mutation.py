@@ -142,7 +142,7 @@ def verify(file: str) -> int:
     subjects = []
     for kernel in kernels:
         for port in ports:
-            subjects.append(PortId("port", port, kernel))
+            subjects.append(PortId(port, kernel))
     questions = expand(subjects, DTYPES, CHECKS)
     random.Random(0).shuffle(questions)
     examiner = Examiner(shrink=False)

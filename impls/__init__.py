@@ -1,7 +1,6 @@
 """The ports, one a file, and the registry that finds them.
 
-Each module in this folder has a `PORT`. The ports in its folders are not for use: those in `faults` are faulty on
-purpose, and those in `upstream` are the frameworks' own parts, unchanged. A package elsewhere adds a port through the
+Each module in this folder has a `PORT`. A package elsewhere adds a port through the
 entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.Port`.
 """
 

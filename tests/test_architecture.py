@@ -148,7 +148,7 @@ LOADS_LITTLE |= {
     "trigru.common": {"jax", "optax", "scipy"},
     "trigru.common.equality.oracle": {"jax"},
 }
-LOADS_LITTLE |= {"trigru.impls.faults": FRAMEWORKS, "trigru.bench.arms.arms": {"torch"}}
+LOADS_LITTLE |= {"trigru.bench.arms.arms": {"torch"}}
 LOADS_LITTLE |= {"trigru.bench.commands.verify": {"scipy.stats"}}
 LOADS_LITTLE |= {"trigru.bench.commands.bisect": {"jinja2", "scipy.stats"}}
 # a snapshot's process notices what JAX warns of when it is imported

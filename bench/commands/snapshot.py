@@ -62,7 +62,7 @@ def snapshot(
         for _, of, _ in requests
         for name in of
     }
-    proven = [PortId("port", name) for name in present] if equality else []
+    proven = [PortId(name) for name in present] if equality else []
     questions = expand(proven, DTYPES, CHECKS)
     all_s = sum(expected_s.values()) + CHECK_S * len(questions)
     with Progress("snapshot") as progress:

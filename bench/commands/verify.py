@@ -163,9 +163,7 @@ def _subjects(
     for kernel in kernels:
         for name in names:
             if name not in missing and kernel in get_port(name).kernels:
-                subjects.append(
-                    PortId("port", name, None if kernel == STOCK else kernel)
-                )
+                subjects.append(PortId(name, None if kernel == STOCK else kernel))
     return subjects
 
 

@@ -4,8 +4,6 @@ Ports hold functions, and cannot be sent. This imports no JAX, so that processes
 started before that is imported.
 """
 
-from typing import Literal
-
 from msgspec import Struct
 
 from ...common.equality.measurement import Measurement
@@ -15,12 +13,10 @@ class PortId(Struct, frozen=True):
     """A port by name.
 
     Attributes:
-        source: the ports for use, the frameworks' own parts, or the planted faults.
-        name: its name among these.
+        name: of the port.
         kernel: that of its models, as users write it; None leaves the port as it is.
     """
 
-    source: Literal["port", "upstream", "fault"]
     name: str
     kernel: str | None = None
 

@@ -8,7 +8,7 @@ from itertools import chain
 
 import jax
 
-from ...common.equality.checks import CHECKS, Check, get_checks
+from ...common.equality.checks import Check, get_checks
 from ...common.equality.contract.factors import Row, style_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import Examiner, questions, unmeasured
@@ -19,10 +19,6 @@ from ...impls import get_port
 from ..processes.child import Parent, collect_less_garbage
 from .compiled_programs import programs_folder
 from .messages import Answered, PortId, QuestionId, Task
-
-#: The checks of the frameworks' own parts: rows with one level that is not the usual
-#: one, so that what fails tells why; and the checks that have no rows.
-OF_PARTS = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
 
 
 def expand(
@@ -86,14 +82,6 @@ def find(question: QuestionId) -> tuple[Port, Check, Row | None]:
 @cache
 def get_subject(subject: PortId) -> Port:
     """The port of that name."""
-    if subject.source == "fault":
-        from ...impls.faults import FAULTS
-
-        return next(fault.port for fault in FAULTS if fault.name == subject.name)
-    if subject.source == "upstream":
-        from ...impls.upstream import get_upstream
-
-        return get_upstream(subject.name).PORT
     port = get_port(subject.name)
     return port if subject.kernel is None else WithKernel(port, subject.kernel)
 

@@ -8,14 +8,11 @@ from ...common.equality.checks import CHECKS
 from ...common.equality.measurement import ACCURACY_FACTOR, ACCURACY_ULPS, Measurement
 from ...common.equality.verification import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.gru.kernels import STOCK
-from ...impls.upstream import SeenDeparture
 from ..results.grouping import grouped
 from ..results.proof import worst_of
-from .console import Prose, Section, Words
+from .console import Section
 from .numbers import json_text
 
-#: Of the frameworks' own parts; None where they were not asked.
-Departures = list[SeenDeparture] | None
 _OF_ERRORS = (
     "float64: the largest error, relative to the largest reference magnitude; 1e-12 is "
     "allowed. Per cent: the largest share of the allowed error that all else used, in "
@@ -91,18 +88,10 @@ def _failures(measurements: list[Measurement]) -> list[str]:
     return notes
 
 
-def departures_table(findings: list[SeenDeparture]) -> Section:
-    """Where the frameworks' own parts differ from the contract."""
-    columns = ("part", Prose("departure"), Prose("seen"), Words("status"))
-    rows = [(f.part, f.what, f.seen, f.status) for f in findings]
-    return Section("Where the frameworks' own parts depart", columns, rows)
-
-
 def equality_json(
     measurements: list[Measurement],
     missing: dict[str, str],
     versions: dict[str, str],
-    departures: Departures = None,
 ) -> str:
     """What `trigru verify` measured, for machines; the schema is in docs/checks.md."""
     records = []
@@ -114,10 +103,8 @@ def equality_json(
         "passed": bool(measurements) and all(m.passed for m in measurements),
         "versions": versions,
         "unavailable": missing,
+        "measurements": records,
     }
-    if departures is not None:
-        content["departures"] = departures
-    content["measurements"] = records
     return json_text(content)
 
 

@@ -1,4 +1,4 @@
-"""What every port promises, and how ports are found; the frameworks' own parts, which `verify --upstream` checks."""
+"""What every port promises, and how ports are found."""
 
 import inspect
 from types import SimpleNamespace
@@ -10,18 +10,13 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.nn import initializers
-from support.cases import Case, assert_bits
 from support.cli import run_code
 from support.golden import check_golden
 from trigru import impls
 from trigru.common.config import GRUConfig
-from trigru.common.equality.checks import Check
-from trigru.common.equality.contract.factors import whole_row
-from trigru.common.equality.verification import Measurement, verify
 from trigru.common.errors import InputError
 from trigru.common.gru.initializers import for_carry
 from trigru.common.parameters.record import random_params
-from trigru.common.program import equations
 from trigru.impls import (
     equinox,
     get_port,
@@ -29,19 +24,9 @@ from trigru.impls import (
     port_names,
     pure,
     unavailable,
-    upstream,
 )
 from trigru.impls import nnx as nnx_port
 from trigru.impls.pure import PORT, PurePort
-from trigru.impls.upstream import (
-    GONE,
-    NAMES,
-    NEW,
-    ON_RECORD,
-    Departure,
-    find_departures,
-    get_upstream,
-)
 
 CONFIG = GRUConfig(4, 8)
 _FAILED = r"carry_init cannot draw shape \(8,\), float32: "
@@ -353,69 +338,3 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
     missing = 'equinox is not installed: pip install ".[equinox]" in a clone of trigru brings it.'
     assert reasons.pop("equinox") == f"port 'equinox' is not available: {missing}"
     assert reasons == {"pure": None, "linen": None, "nnx": None}
-
-
-# The frameworks' own parts -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("checks", "failed", "passed", "found"),
-    [
-        (
-            (),
-            ["chunks"],
-            ["carry"],
-            [("fails chunks", "explained by no departure", NEW)],
-        ),
-        (("chunks",), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
-        (
-            ("chunks", "carry"),
-            ["chunks"],
-            ["carry"],
-            [("departs", "passes carry", GONE)],
-        ),
-        (("chunks", "carry"), ["chunks"], [], [("departs", "fails chunks", ON_RECORD)]),
-        (("chunks",), [], ["carry"], []),
-    ],
-)
-def test_the_record_is_strict_about_the_checks_that_were_run(
-    monkeypatch, checks, failed, passed, found
-):
-    part = get_upstream("linen").PORT.name
-    monkeypatch.setattr(upstream, "DEPARTURES", (Departure(part, "departs", checks),))
-    errors = [(part, check, 1.0) for check in failed] + [
-        (part, check, 0.0) for check in passed
-    ]
-    measured = [
-        Measurement(name, check, None, "carry", "float64", error, 1e-12)
-        for name, check, error in (*errors, ("another", "step", 1.0))
-    ]
-    assert [
-        (f.what, f.seen, f.status) for f in find_departures("linen", measured)
-    ] == found
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", NAMES)
-@jax.numpy_rank_promotion(
-    "allow"
-)  # they broadcast biases over the batch, which our tests otherwise forbid
-def test_the_parts_are_driven_as_their_users_would(name):
-    """Backwards and time-major without masks, which they do not have; nothing to b_hn, which NNX does not have."""
-    port = get_upstream(name).PORT
-    if name != "nnx":
-        rows = [whole_row({flag: "yes"}) for flag in ("reverse", "time-major")]
-        found = verify([port], checks=[Check("row", "", rows=lambda port: rows)])
-        assert [str(m) for m in found if not m.passed] == []
-    drawn = GRUConfig(4, 6, carry_init=jax.nn.initializers.constant(0.25), unroll=2)
-    model = port.make(drawn, jax.random.key(0))
-    assert_bits(port.dump(model).initial_carry, np.full(6, 0.25, "f4"))
-    gru = Case.random(1, 1, 4, 6).astype("float32").params.gru
-    program = jax.make_jaxpr(lambda x: port.apply(port.load(drawn, gru), x))(
-        jnp.ones((3, 5, 4))
-    )
-    assert 2 in [
-        e.params["unroll"]
-        for e, _ in equations(program.jaxpr)
-        if e.primitive.name == "scan"
-    ]

@@ -37,7 +37,7 @@ def test_where_others_can_write_no_program_is_taken(folder):
 def proven():
     """How many programs a proof compiles, and how many it finds compiled."""
     jax.clear_caches()
-    counted = expand([PortId("port", "pure")], DTYPES, get_checks("counted"))
+    counted = expand([PortId("pure")], DTYPES, get_checks("counted"))
     with Prover() as prover:
         proven = prover.prove(counted, lambda done, question: None)
     assert all(m.passed for m in proven.measurements)

@@ -20,7 +20,7 @@ from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port
 
-PURE = PortId("port", "pure")
+PURE = PortId("pure")
 CHECKED = get_checks("conversion", "held", "start", "golden", "closed")
 FEW = expand([PURE], DTYPES, CHECKED)
 
@@ -92,7 +92,7 @@ def test_no_check_is_refused():
         expand([PURE], DTYPES, ())
 
 
-@pytest.mark.parametrize("subject", [PURE, PortId("port", "linen", "fused")])
+@pytest.mark.parametrize("subject", [PURE, PortId("linen", "fused")])
 def test_a_question_is_found_again_by_its_names(subject):
     for question in expand([subject], DTYPES, CHECKS):
         text = msgspec.json.encode(question)
@@ -102,11 +102,11 @@ def test_a_question_is_found_again_by_its_names(subject):
 
 
 def test_a_port_is_found_on_its_kernel():
-    assert get_subject(PortId("port", "linen", "fused")).kernel == "fused"
+    assert get_subject(PortId("linen", "fused")).kernel == "fused"
 
 
 def test_questions_about_one_row_are_one_task():
-    linen = PortId("port", "linen")
+    linen = PortId("linen")
     questions = expand([PURE, linen], ("float64",), get_checks("step", "held"))
     for task in tasks_of(questions):
         rows = [question.row for question in task.values()]
@@ -230,7 +230,7 @@ def test_progress_is_called_once_for_each_question(worker, code):
 
 
 def test_what_follows_in_a_task_is_answered_after_a_death(worker):
-    subjects = [PURE, PortId("port", "linen"), PortId("port", "nnx")]
+    subjects = [PURE, PortId("linen"), PortId("nnx")]
     questions = expand(subjects, ("float64",), get_checks("step"))[:3]
     assert len(tasks_of(questions)) == 1
     code = f"if question.subject.name == 'linen': {DIE}"
@@ -247,7 +247,7 @@ def test_a_process_that_ends_well_without_an_answer_is_a_death(worker):
 
 
 def test_a_death_is_told_by_the_ports_own_name_and_kernel(worker):
-    fused = PortId("port", "pure", "fused")
+    fused = PortId("pure", "fused")
     questions = expand([fused], ["float64"], get_checks("held"))
     proven = Prover(processes=2, worker=worker(DIE)).prove(questions, ignore)
     (measurement,) = proven.measurements

@@ -26,7 +26,7 @@ from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.timings import timings
 from trigru.bench.reporting.answer import answer_lines
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
-from trigru.bench.reporting.equality import departures_table, equality_tables
+from trigru.bench.reporting.equality import equality_tables
 from trigru.bench.reporting.exports import exported
 from trigru.bench.reporting.markdown import markdown
 from trigru.bench.reporting.naming import load_warnings, provenance_lines
@@ -35,7 +35,6 @@ from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
 from trigru.common.port.hlo import Collective
-from trigru.impls.upstream import GONE, NEW, ON_RECORD, SeenDeparture
 
 OTHER = replace(PROGRAM, fingerprint="other", dots=6)
 FAST = runs.FAST | {"linen[apply]": 1.3e-4}
@@ -212,11 +211,7 @@ def equality():
         ),
         replace(EQUAL, kernel="fused"),
     ]
-    findings = [
-        SeenDeparture("nnx.RNN", f"departure {n}", "seen", status)
-        for n, status in enumerate((ON_RECORD, GONE, NEW))
-    ]
-    return [*equality_tables(measured), departures_table(findings)]
+    return equality_tables(measured)
 
 
 @pytest.mark.parametrize("make", [kernels, sweep, devices, equality])

@@ -201,7 +201,7 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem(monkeypatch, tmp_
 
 
 def test_the_shares_of_the_work_of_a_snapshot_add_up_to_1(monkeypatch, tmp_path):
-    shares, asked = [], [QuestionId(PortId("port", "pure"), "life")] * 100
+    shares, asked = [], [QuestionId(PortId("pure"), "life")] * 100
     monkeypatch.setattr(
         snapshot.Progress, "add", lambda _, what, share: shares.append(share)
     )

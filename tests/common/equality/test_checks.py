@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from support.faults import Faulty
 from trigru.common.compat import enable_x64
 from trigru.common.equality.checks import classes, get_checks, life
 from trigru.common.equality.checks.check import require_cases
@@ -14,7 +15,7 @@ from trigru.common.equality.verification import verify
 from trigru.common.errors import DefectError, NotOfferedError
 from trigru.common.parameters.layouts import CANONICAL, Layout
 from trigru.common.parameters.record import ClassifierParams, GRUParams
-from trigru.impls import faults, get_port, pure
+from trigru.impls import get_port, pure
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
@@ -42,7 +43,7 @@ def losing(argument=None, **choices):
         )
         return right(kept, x, carry, **options)
 
-    return faults.Faulty(apply=call)
+    return Faulty(apply=call)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,7 @@ def test_a_choice_that_a_call_loses_is_noticed(port, problem):
 
 
 def test_a_model_that_is_made_in_another_way_is_a_named_case():
-    port = faults.Faulty(
-        make=lambda make, config, key: make(replace(config, unroll=9), key)
-    )
+    port = Faulty(make=lambda make, config, key: make(replace(config, unroll=9), key))
     (found,) = verify([port], checks=[LIFE])
     assert "made or loaded alike: models differ in jax.tree.structure" in str(found)
 
@@ -169,13 +168,13 @@ def writing(load, config, params):
     ],
 )
 def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
-    (found,) = verify([faults.Faulty(load=load)], checks=[LIFE])
+    (found,) = verify([Faulty(load=load)], checks=[LIFE])
     assert re.search(problem, str(found))
 
 
 def test_a_class_is_judged_anew_each_time(unchecked):
     (case,) = classes.uses(
-        faults.Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None))
+        Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None))
     )
     for _ in range(2):
         with pytest.raises(DefectError, match="without options: "):

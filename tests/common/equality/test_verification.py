@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.equality.checks import (
-    CHECKS,
     Case,
     Check,
     compiled,
@@ -41,22 +40,13 @@ from trigru.common.gru import optimizers
 from trigru.common.parameters.record import from_leaves, leaf_shapes
 from trigru.common.port.protocol import CallStyle, WithKernel
 from trigru.common.port.styles import functional_program
-from trigru.impls import faults, get_port
+from trigru.impls import get_port
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
 SINGLY, CONTRACT, LIFE, LONG = get_checks("singly", "contract", "life", "long")
 USUAL = SINGLY.rows(PURE)[0] | {"phase": "forward"}  # pyright: ignore[reportOptionalCall]
 ONE_ROW = replace(SINGLY, rows=lambda port: [USUAL])
-
-
-def test_every_check_has_a_fault():
-    known = {fault.check for fault in faults.FAULTS}
-    without = {
-        "contract",
-        "golden",
-    }  # whose rows other checks select; of oracle and port together
-    assert {check.name for check in CHECKS} - known == without
 
 
 def test_errors_are_relative_to_the_largest_reference_magnitude():

@@ -19,6 +19,7 @@ import pytest
 from flax import nnx, serialization
 from safetensors import safe_open
 from support.cases import assert_bits, assert_near, same_bits
+from support.departures import EquinoxCellPort, LinenRNNPort
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError
 from trigru.common.parameters.layouts import TORCH, Layout, places_of, recognise
@@ -33,7 +34,6 @@ from trigru.impls.checkpoints import (
     read,
     write,
 )
-from trigru.impls.upstream import get_upstream
 
 CONFIG = GRUConfig(2, 3)
 PARAMS = random_params(CONFIG)
@@ -87,7 +87,7 @@ class CompactGRU(nn.Module):
             (NO_CARRY,),
         ),
         (
-            lambda: get_upstream("linen").PORT.make(CONFIG, jax.random.key(0)).params,
+            lambda: LinenRNNPort().make(CONFIG, jax.random.key(0)).params,
             "linen",
             (),
         ),
@@ -98,7 +98,7 @@ class CompactGRU(nn.Module):
             NO_BIASES,
         ),
         (
-            lambda: get_upstream("equinox").PORT.make(CONFIG, jax.random.key(0)),
+            lambda: EquinoxCellPort().make(CONFIG, jax.random.key(0)),
             "equinox",
             (),
         ),
