@@ -23,20 +23,15 @@ from ..program.model import (
 from ..program.sets import one_set
 from .departure import Search
 from .doubts import leaves_in_doubt
+from .draws import different_draws
 from .layouts import Transform
 from .matching import converted, match, unmatched
-from .pairs import (
-    OF_PARAMETERS,
-    Pair,
-    difference_of_steps,
-    different_draws,
-    errors_of_training,
-    leaf_errors,
-)
+from .pairs import OF_PARAMETERS, Pair, leaf_errors
 from .parameters import match_parameters
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import TracedProgram, program_of
 from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
+from .training import difference_of_steps, errors_of_training
 from .values import (
     AS_GIVEN,
     OTHERS,

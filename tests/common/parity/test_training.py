@@ -8,7 +8,7 @@ import pytest
 from trigru.common.errors import InputError
 from trigru.common.parity import programs
 from trigru.common.parity.comparison import compare
-from trigru.common.parity.pairs import KEYS, compared
+from trigru.common.parity.draws import KEYS, compared
 from trigru.common.parity.values import Arguments
 from trigru.common.program.model import CALL, Model, leaves_of
 
