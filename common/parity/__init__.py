@@ -14,6 +14,7 @@ A reader begins with `comparison`: `compare` there is all that the outside calls
 - `conditions`: what has to be done to parameters so that the outputs agree.
 - `pairs`: what ought to be the same in both: outputs and gradients.
 - `training`, `draws`: how far parameters are apart after steps of training, and how they are drawn.
+- `accuracy`: how accurate the candidate is in its own dtypes.
 - `doubts`: which parameters may be others, where the models differ.
 - `departure`, `hypotheses`, `places`: where two programs part, what would mend it, and the lines of code.
 - `statements`: the user's code around a line.

@@ -1,13 +1,18 @@
-"""Compares two models: parameters, outputs, gradients and training in float64, then accuracy in their own dtypes."""
+"""Compares two models: what is compared, in what order, and the verdict.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+1. Which parameter of the candidate is which of the reference: `parameters`.
+2. In each mode, in float64: outputs and new state, then gradients, then steps of training.
+3. If all that agrees: a call from the new state, inputs of other sizes, and the accuracy in the models' own dtypes.
+4. The verdict, and where the models part: `places`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..errors import InputError, brief, listed
@@ -21,19 +26,21 @@ from ..program.model import (
     named_apart,
 )
 from ..program.sets import one_set
+from .accuracy import accuracies
 from .departure import Search
 from .doubts import leaves_in_doubt
 from .draws import different_draws
 from .layouts import Transform
-from .matching import converted, match, unmatched
+from .matching import Match, converted, match, unmatched
 from .pairs import OF_PARAMETERS, Pair, leaf_errors
 from .parameters import match_parameters
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
-from .programs import TracedProgram, program_of
+from .programs import Result, TracedProgram, program_of
 from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
 from .training import difference_of_steps, errors_of_training
 from .values import (
     AS_GIVEN,
+    NOT_PERMUTED,
     OTHERS,
     Arguments,
     fixes_sizes,
@@ -44,13 +51,10 @@ from .values import (
     varied,
 )
 
-ROUNDING = 1e-9  # the largest difference in float64, relative to the largest magnitude, that is rounding
-OF_GRADIENTS, OF_TRAINING = (
-    100,
-    1000,
-)  # how much more it may be in a gradient, and after some steps of training
-#: How many times the reference's error the candidate's may be in the working dtype, and how many of its last digits.
-TIMES, DIGITS = 4.0, 64.0
+#: The largest difference in float64, relative to the largest magnitude, that is rounding; and how much more it may be
+#: in a gradient, and after some steps of training.
+ROUNDING, OF_GRADIENTS, OF_TRAINING = 1e-9, 100, 1000
+NAMED = 6  # so many leaves without a partner are named in a sentence
 
 
 def compare(
@@ -80,14 +84,24 @@ def compare(
         raise InputError(
             f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}."
         )
-    models = named_apart(
-        checked(reference, "the reference"), checked(candidate, "the candidate")
-    )
+    checked(reference, "the reference")
+    checked(candidate, "the candidate")
+    reference, candidate = named_apart(reference, candidate)
     with np.errstate(all="ignore"):  # values of models that differ may overflow
-        return _Comparing(*models, as_arrays(inputs), say).run(mapping)
+        return _Comparing(reference, candidate, as_arrays(inputs), say).run(mapping)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A quantity that differs."""
+
+    reason: str  # how it does, in words
+    places: Callable[[], Iterable[Place]]  # looks for the lines that compute it
 
 
 class _Comparing:
+    """Compares two models step by step, and collects what is found."""
+
     def __init__(
         self,
         reference: Model,
@@ -95,167 +109,145 @@ class _Comparing:
         inputs: tuple[Any, ...],
         say: Callable[[str], None],
     ):
-        self.reference, self.candidate, self.inputs, self.say = (
-            reference,
-            candidate,
-            inputs,
-            say,
-        )
-        self.result = Comparison(reference.name, candidate.name)
-        #: Of each quantity that differs, how it does, and a function that looks for the lines that compute it.
-        self.failures: dict[str, tuple[str, Callable[[], Iterable[Place]]]] = {}
-        #: Paths of leaves of the candidate whose values the reference may keep otherwise.
-        self._in_doubt: list[str] = []
-        self.tolerance = ROUNDING
-        #: Of both models; a candidate of one mode has to be the same function in all of the reference's.
-        self.modes = [
-            *zip(reference.modes, candidate.modes * len(reference.modes), strict=False)
-        ]
+        self._reference = reference
+        self._candidate = candidate
+        self._inputs = inputs
+        self._say = say
+        self._result = Comparison(reference.name, candidate.name)
+        self._failures: dict[str, _Failure] = {}
+        self._tolerance = ROUNDING
+        self._in_doubt: list[str] = []  # paths of leaves that may be others
+        self._proposed: list[Match] = []  # by names and shapes alone
+        #: A candidate of one mode has to be the same function in all of the reference's.
+        of_candidate = candidate.modes * len(reference.modes)
+        self._modes = list(zip(reference.modes, of_candidate, strict=False))
 
-    def run(self, mapping: Any) -> Comparison:
-        reference, candidate, modes = self.reference, self.candidate, self.modes
+    def run(self, mapping: Mapping[str, Any] | None) -> Comparison:
+        reference, candidate = self._reference, self._candidate
         if len(reference.modes) < len(candidate.modes):
-            self.result.remarks.append(
+            self._remark(
                 "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
             )
-        self.say(f"Trace {reference.name} and {candidate.name}.")
-        first = self._match(*self._programs(*modes[0]), mapping)
-        for mode in modes:
-            r, c = (first.r, first.c) if mode == modes[0] else self._programs(*mode)
-            self._mode(
-                replace(first, r=r, c=c), f" ({mode[0]})" if len(modes) > 1 else ""
-            )
-        for compared_last in (self._next_call, self._variations, self._accuracy):
-            if not self.failures:
-                compared_last(first)
-        self.result.draws = different_draws(reference, candidate, first.matches)
-        self._decide(first)
-        return self.result
+        self._say(f"Trace {reference.name} and {candidate.name}.")
+        r, c = self._programs(*self._modes[0])
+        first = self._match(r, c, mapping)
+        self._compare_mode(first, self._modes[0])
+        for mode in self._modes[1:]:
+            r, c = self._programs(*mode)
+            self._compare_mode(replace(first, r=r, c=c), mode)
+        for further in (
+            self._compare_next_call,
+            self._compare_other_sizes,
+            self._compare_accuracy,
+        ):
+            if not self._failures:
+                further(first)
+        self._result.draws = different_draws(reference, candidate, first.matches)
+        if self._failures:
+            self._tell_difference()
+        else:
+            self._tell_agreement(first)
+        return self._result
+
+    def _remark(self, sentence: str) -> None:
+        self._result.remarks.append(sentence)
 
     def _programs(self, mode_r: str, mode_c: str) -> tuple[Any, Any]:
-        r, c = (
-            program_of(self.reference, self.inputs, mode_r),
-            program_of(self.candidate, self.inputs, mode_c),
-        )
+        r = program_of(self._reference, self._inputs, mode_r)
+        c = program_of(self._candidate, self._inputs, mode_c)
         if len(r.outputs) != len(c.outputs):
             raise InputError(
-                f"{self.candidate.name} returns {len(c.outputs)} arrays, {self.reference.name} {len(r.outputs)}. Give "
-                "outputs=, a function that turns the outputs of a model into those of the other."
+                f"{c.model.name} returns {len(c.outputs)} arrays, {r.model.name} {len(r.outputs)}. Give outputs=, a "
+                "function that turns the outputs of a model into those of the other."
             )
         return r, c
 
-    def _match(self, r: Any, c: Any, mapping: Any) -> Pair:
-        """Choose which leaf is which, first by names, then by function."""
-        result, inputs = self.result, input_sets(jax.tree.leaves(self.inputs))
-        states = match(r.states, c.states)
-        state = state_sets(r.state_values, unmatched(r.states, states))
-        arguments = Arguments(param_sets(r.param_values), state, inputs)
-        own_state = converted(
-            states, state, state_sets(c.state_values, range(len(c.states)))
-        )
-        own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
-        matched = match_parameters(r, c, arguments, own, mapping, self.say)
-        matches, self._proposed = matched.matches, matched.proposed
-        result.parameters = Parameters.of(r.params, c.params, matches)
-        result.conditions, result.mapping = matched.conditions, matched.mapping
-        result.remarks += matched.remarks
-        given = replace(own, params=converted(matches, arguments.params, own.params))
-        result.converted, result.converted_state = (
-            [a[0] for a in some] for some in (given.params, given.state)
-        )
-        of_state = Parameters.of(r.states, c.states, states)
-        for whose, paths in (
-            ("reference", of_state.only_reference),
-            ("candidate", of_state.only_candidate),
-        ):
-            if paths:
-                result.remarks.append(
-                    f"Only the {whose} has this state, which is not compared: {listed(paths)}."
-                )
-        return Pair(r, c, arguments, given, matches, states)
+    # Parameters and state
 
-    def _mode(self, pair: Pair, name: str) -> None:
+    def _match(self, r: Any, c: Any, mapping: Mapping[str, Any] | None) -> Pair:
+        """Match parameters and state, and give the candidate the reference's values."""
+        inputs = input_sets(jax.tree.leaves(self._inputs))
+        of_state = match(r.states, c.states)
+        state = state_sets(r.state_values, unmatched(r.states, of_state))
+        own_state = state_sets(c.state_values, range(len(c.states)))
+        own_state = converted(of_state, state, own_state)
+        mine = Arguments(param_sets(r.param_values), state, inputs)
+        own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
+
+        matched = match_parameters(r, c, mine, own, mapping, self._say)
+        params = converted(matched.matches, mine.params, own.params)
+        self._proposed = matched.proposed
+        self._result.parameters = Parameters.of(r.params, c.params, matched.matches)
+        self._result.conditions = matched.conditions
+        self._result.mapping = matched.mapping
+        self._result.remarks += matched.remarks
+        self._result.converted = [leaf[0] for leaf in params]
+        self._result.converted_state = [leaf[0] for leaf in own_state]
+        alone = Parameters.of(r.states, c.states, of_state)
+        self._tell_state_of("reference", alone.only_reference)
+        self._tell_state_of("candidate", alone.only_candidate)
+        given = replace(own, params=params)
+        return Pair(r, c, mine, given, matched.matches, of_state)
+
+    def _tell_state_of(self, whose: str, paths: Sequence[str]) -> None:
+        if paths:
+            self._remark(
+                f"Only the {whose} has this state, which is not compared: {listed(paths)}."
+            )
+
+    # In each mode
+
+    def _compare_mode(self, pair: Pair, mode: tuple[str, str]) -> None:
+        name = f" ({mode[0]})" if len(self._modes) > 1 else ""
         if pair.r.draws or pair.c.draws:
-            self.result.remarks.append(
+            self._remark(
                 f"Random numbers are drawn{name}: each is replaced by the same number in both, since two frameworks "
                 "draw differently from one key."
             )
-        self.say(f"Compare outputs, gradients and training{name}.")
-        if self._outputs(pair, name) and any(is_float(a) for a in pair.r.outputs):
-            try:
-                _ = pair.r.gradient_trace, pair.c.gradient_trace  # they are traced here
-            except InputError as error:
-                self.result.remarks.append(f"Gradients are not compared: {error}")
-                return
-            self._gradients(pair, name)
-
-    def _outputs(self, pair: Pair, name: str) -> bool:
-        first, second = pair.r.forward(pair.mine), pair.c.forward(pair.given)
-        if not _is_finite(a[AS_GIVEN] for a in first.outputs):
-            raise InputError(
-                f"{self.reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
-            )
-        moved = 0.0
-        if pair.r.narrow_constants or pair.c.narrow_constants:
-            moved += largest(first.outputs, pair.r.forward(pair.mine, jitter=1).outputs)
-            moved += largest(
-                second.outputs, pair.c.forward(pair.given, jitter=2).outputs
-            )
-        tolerance = max(ROUNDING, 4 * moved)
-        self.tolerance = max(self.tolerance, tolerance)
-        own, wanted = (
-            [list(a.shape[1:]) for a in result.outputs] for result in (second, first)
-        )
-        if own != wanted:
-            remark = f"The outputs have the shapes {listed(map(str, own))}, expected {listed(map(str, wanted))}"
-            self.result.remarks.append(f"{remark}. {self.candidate.hint}".rstrip())
-        places = partial(self._places, pair)
-        same = self._record(
-            f"outputs{name}", largest(first.outputs, second.outputs), tolerance, places
-        )
-        if not same and own == wanted:
-            unpermuted = slice(0, 2)
-            given = [[a[unpermuted] for a in r.outputs] for r in (first, second)]
-            if largest(*given) <= tolerance:
-                self.result.remarks.append(
-                    f"With the inputs in their order, the outputs{name} agree. They differ once the numbers of the "
-                    "inputs change places."
-                )
-        errors = leaf_errors(pair.state_matches, first.state, second.state)
-        for leaf, m, error in zip(
-            pair.c.states, pair.state_matches, errors, strict=True
-        ):
-            if m.layout is not None:
-                same &= self._record(
-                    f"new state {leaf.path}{name}", error, tolerance, places
-                )
-        return same
-
-    def _next_call(self, pair: Pair) -> None:
-        """Compare the outputs of a call from the state that a call returns, which may count calls."""
-        models = (self.reference, self.candidate)
-        traced = all(isinstance(program, TracedProgram) for program in (pair.r, pair.c))
-        if not traced or not any(jax.tree.leaves(model.state) for model in models):
+        self._say(f"Compare outputs, gradients and training{name}.")
+        agree = self._compare_outputs(pair, name)
+        if not agree or not any(map(is_float, pair.r.outputs)):
             return
-        ways = zip(models, self.modes[0], self.modes[-1], strict=True)
-        r, c = (
-            TracedProgram(model, self.inputs, first, last)
-            for model, first, last in ways
-        )
-        wanted, own = r.forward(pair.mine).outputs, c.forward(pair.given).outputs
-        if _is_finite(wanted):
-            places = partial(self._places, replace(pair, r=r, c=c))
-            self._record(
-                "outputs of the next call", largest(wanted, own), self.tolerance, places
-            )
+        try:
+            _ = pair.r.gradient_trace, pair.c.gradient_trace  # they are traced here
+        except InputError as error:
+            self._remark(f"Gradients are not compared: {error}")
+            return
+        if self._compare_gradients(pair, name):
+            self._compare_training(pair.sets(OTHERS), name)
 
-    def _gradients(self, pair: Pair, name: str) -> None:
-        """Compare gradients; and parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
-        tolerance, places = (
-            OF_GRADIENTS * self.tolerance,
-            partial(self._places, pair, of_gradients=True),
-        )
-        few = pair.sets(slice(2))
+    def _compare_outputs(self, pair: Pair, name: str) -> bool:
+        first, second = pair.r.forward(pair.mine), pair.c.forward(pair.given)
+        if not _is_finite([a[AS_GIVEN] for a in first.outputs]):
+            raise InputError(
+                f"{self._reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
+            )
+        tolerance = max(ROUNDING, 4 * _moved_by_constants(pair, first, second))
+        self._tolerance = max(self._tolerance, tolerance)
+        wanted = [list(a.shape[1:]) for a in first.outputs]
+        shapes = [list(a.shape[1:]) for a in second.outputs]
+        if shapes != wanted:
+            remark = f"The outputs have the shapes {listed(map(str, shapes))}, expected {listed(map(str, wanted))}. "
+            self._remark(f"{remark}{self._candidate.hint}".rstrip())
+        places = partial(self._places, pair)
+        error = largest(first.outputs, second.outputs)
+        agree = self._record(f"outputs{name}", error, tolerance, places)
+        if not agree and shapes == wanted and _agree_in_order(first, second, tolerance):
+            self._remark(
+                f"With the inputs in their order, the outputs{name} agree. They differ once the numbers of the inputs "
+                "change places."
+            )
+        errors = leaf_errors(pair.state_matches, first.state, second.state)
+        for n, (leaf, error) in enumerate(zip(pair.c.states, errors, strict=True)):
+            if pair.state_matches[n].layout is not None:
+                quantity = f"new state {leaf.path}{name}"
+                agree &= self._record(quantity, error, tolerance, places)
+        return agree
+
+    def _compare_gradients(self, pair: Pair, name: str) -> bool:
+        tolerance = OF_GRADIENTS * self._tolerance
+        places = partial(self._places_of_gradients, pair)
+        few = pair.sets(NOT_PERMUTED)
         first, second = few.gradients()
         agree = True
         for quantity, error in few.gradient_errors(first, second).items():
@@ -263,158 +255,153 @@ class _Comparing:
             if quantity == OF_PARAMETERS and error > tolerance:
                 most = few.most_different_gradient(first, second, tolerance)
                 reason = f"{quantity}{name} differ by {error:.1e} of the largest magnitude, most of all that of {most}"
-            agree = self._record(f"{quantity}{name}", error, tolerance, places, reason)
-        if not agree or any(isinstance(m.layout, Transform) for m in pair.matches):
-            return
-        pair = pair.sets(OTHERS)
-        for steps, error in errors_of_training(pair):
-            self._record(f"{steps}{name}", error, OF_TRAINING * self.tolerance, places)
-        if (
-            self.reference.optimizer is not None
-            and self.candidate.optimizer is not None
-        ):
-            error, where = difference_of_steps(pair)
-            reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
-            places = partial(places_of_optimizers, self.reference, self.candidate)
-            self._record(
-                f"steps of their own optimizers{name}",
-                error,
-                OF_TRAINING * self.tolerance,
-                places,
-                reason,
-            )
+            agree &= self._record(f"{quantity}{name}", error, tolerance, places, reason)
+        return agree
 
-    def _variations(self, pair: Pair) -> None:
-        """A batch of one, and another length, where both take them."""
-        mode_r, mode_c = self.modes[0]
-        for name, inputs in varied(self.inputs):
-            fixed = [
-                model.name
-                for model in (self.reference, self.candidate)
-                if fixes_sizes(model, self.inputs, inputs)
-            ]
+    def _compare_training(self, pair: Pair, name: str) -> None:
+        """Compare parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
+        if any(isinstance(m.layout, Transform) for m in pair.matches):
+            return
+        tolerance = OF_TRAINING * self._tolerance
+        places = partial(self._places_of_gradients, pair)
+        for steps, error in errors_of_training(pair):
+            self._record(f"{steps}{name}", error, tolerance, places)
+        models = self._reference, self._candidate
+        if any(model.optimizer is None for model in models):
+            return
+        error, where = difference_of_steps(pair)
+        quantity = f"steps of their own optimizers{name}"
+        reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
+        places = partial(places_of_optimizers, *models)
+        self._record(quantity, error, tolerance, places, reason)
+
+    # If all that agrees
+
+    def _compare_next_call(self, pair: Pair) -> None:
+        """Compare the outputs of a call from the state that a call returns, which may count calls."""
+        if not all(isinstance(program, TracedProgram) for program in (pair.r, pair.c)):
+            return
+        models = self._reference, self._candidate
+        if not any(jax.tree.leaves(model.state) for model in models):
+            return
+        programs = []
+        for model, first, last in zip(
+            models, self._modes[0], self._modes[-1], strict=True
+        ):
+            programs.append(TracedProgram(model, self._inputs, first, last))
+        r, c = programs
+        wanted = r.forward(pair.mine).outputs
+        if _is_finite(wanted):
+            error = largest(wanted, c.forward(pair.given).outputs)
+            places = partial(self._places, replace(pair, r=r, c=c))
+            name = "outputs of the next call"
+            self._record(name, error, self._tolerance, places)
+
+    def _compare_other_sizes(self, pair: Pair) -> None:
+        """Compare the outputs of a batch of one, and of another length, where both take them."""
+        for name, inputs in varied(self._inputs):
+            models = self._reference, self._candidate
+            fixed = [m.name for m in models if fixes_sizes(m, self._inputs, inputs)]
             if fixed:
-                self.result.remarks.append(
+                self._remark(
                     f"The outputs of {name} are not compared: inputs= of {listed(fixed)} has arrays of one size."
                 )
                 continue
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
+            mine = replace(pair.mine, inputs=arrays)
+            given = replace(pair.given, inputs=arrays)
             try:
-                first = program_of(self.reference, inputs, mode_r).forward(
-                    replace(pair.mine, inputs=arrays)
-                )
+                r = program_of(self._reference, inputs, self._modes[0][0])
+                wanted = r.forward(mine).outputs
             except Exception:  # the model is made for the sizes that were given
                 continue
             try:
-                second = program_of(self.candidate, inputs, mode_c).forward(
-                    replace(pair.given, inputs=arrays)
-                )
+                c = program_of(self._candidate, inputs, self._modes[0][1])
+                outputs = c.forward(given).outputs
             except Exception as error:
-                self.result.remarks.append(
+                self._remark(
                     f"The reference takes {name}, the candidate does not: {brief(error)}"
                 )
                 continue
-            if _is_finite(first.outputs):
-                self._record(
-                    f"outputs of {name}",
-                    largest(first.outputs, second.outputs),
-                    self.tolerance,
-                )
+            if _is_finite(wanted):
+                error = largest(wanted, outputs)
+                self._record(f"outputs of {name}", error, self._tolerance)
 
-    def _accuracy(self, pair: Pair) -> None:
+    def _compare_accuracy(self, pair: Pair) -> None:
         if pair.r.draws or pair.c.draws:
             return
-        self.say("Run both in their own dtypes.")
-        pair = pair.sets(AS_GIVEN)
-        exact = pair.r.forward(pair.mine).outputs
-
-        def error_of(outputs: list[Any]) -> float:
-            pairs = [
-                (np.asarray(a), b)
-                for a, b in zip(outputs, exact, strict=True)
-                if b.dtype.kind in "fc"
-            ]
-            return largest(
-                [b for _, b in pairs], [a.astype(b.dtype)[None] for a, b in pairs]
-            )
-
+        self._say("Run both in their own dtypes.")
         try:
-            with jax.default_matmul_precision("highest"):
-                own = pair.r.run(pair.mine, self.inputs, jit=True)
-                outputs = {
-                    jit: pair.c.run(pair.given, self.inputs, jit=jit)
-                    for jit in (True, False)
-                }
+            measured = list(accuracies(pair, self._inputs))
         except Exception as error:
-            self.result.remarks.append(
+            self._remark(
                 f"Not run in its own dtype: {type(error).__name__}: {brief(error)}"
             )
             return
-        epsilon = max(
-            (float(jnp.finfo(a.dtype).eps) for a in own if is_float(a)), default=0.0
-        )
-        for jit, arrays in outputs.items():
-            error, name = (
-                error_of(arrays),
-                "error in its own dtype" + ("" if jit else ", not compiled"),
+        places = partial(rounded, pair.c)
+        for m in measured:
+            reason = (
+                f"{m.name} is {m.error:.1e}, that of the reference {m.of_reference:.1e}"
             )
-            reason = f"{name} is {error:.1e}, that of the reference {error_of(own):.1e}"
-            self._record(
-                name,
-                error,
-                TIMES * error_of(own) + DIGITS * epsilon,
-                partial(rounded, pair.c),
-                reason,
-            )
+            self._record(m.name, m.error, m.tolerance, places, reason)
 
     def _record(
         self,
         name: str,
         error: float,
         tolerance: float,
-        places: Callable[[], Any] = tuple,
+        places: Callable[[], Iterable[Place]] = tuple,
         reason: str = "",
     ) -> bool:
         """Keep the error of a quantity; whether it is within the tolerance."""
-        self.result.errors[name] = error
+        self._result.errors[name] = error
         if error <= tolerance:
             return True
-        verb = "differs" if name.startswith(("gradient of", "new state")) else "differ"
-        by = f" by {error:.1e} of the largest magnitude" if isfinite(error) else ""
-        self.failures[name] = reason or f"{name} {verb}{by}", places
+        if not reason:
+            verb = "differ"
+            if name.startswith(("gradient of", "new state")):
+                verb = "differs"
+            reason = f"{name} {verb}"
+            if isfinite(error):
+                reason += f" by {error:.1e} of the largest magnitude"
+        self._failures[name] = _Failure(reason, places)
         return False
 
-    def _decide(self, pair: Pair) -> None:
-        result, parameters = self.result, self.result.parameters
-        if not self.failures:
-            agree = listed(
-                name for name in result.errors if not name.startswith("error")
-            )
-            result.verdict, result.reason = SAME, f"These agree: {agree}."
-            if result.conditions:
-                result.verdict = ONLY_IF
-                result.reason = (
-                    f"Only with {listed(result.conditions)}. Then these agree: {agree}."
-                )
-                self.say("Look for the place where they part without it.")
-                result.places = list(self._places(self._as_proposed(pair)))
-            return
-        self.say("Look for the place where they part.")
-        (_, (reason, places)), *others = self.failures.items()
-        result.places = list(places())
-        result.verdict, result.reason = ANOTHER, f"The {reason}."
+    # The verdict
+
+    def _tell_agreement(self, pair: Pair) -> None:
+        result = self._result
+        names = [name for name in result.errors if not name.startswith("error")]
+        result.verdict = SAME
+        result.reason = f"These agree: {listed(names)}."
+        if result.conditions:
+            result.verdict = ONLY_IF
+            result.reason = f"Only with {listed(result.conditions)}. Then these agree: {listed(names)}."
+            self._say("Look for the place where they part without it.")
+            params = converted(self._proposed, pair.mine.params, pair.given.params)
+            pair = replace(pair, given=replace(pair.given, params=params))
+            result.places = list(self._places(pair))
+
+    def _tell_difference(self) -> None:
+        result = self._result
+        self._say("Look for the place where they part.")
+        failure, *others = self._failures.values()
+        result.places = list(failure.places())
+        result.verdict = ANOTHER
+        result.reason = f"The {failure.reason}."
         if self._only_training_differs():
             result.reason = f"Evaluation agrees, training does not. {result.reason}"
-            if len(self.candidate.modes) < len(self.reference.modes):
-                result.remarks.append(
-                    "The candidate has one mode, the reference has two. If the candidate can be trained and "
-                    "evaluated, too, give it train= and eval=."
+            if len(self._candidate.modes) < len(self._reference.modes):
+                self._remark(
+                    "The candidate has one mode, the reference has two. If the candidate can be trained and evaluated, "
+                    "too, give it train= and eval=."
                 )
         if others:
-            differing = listed(name for name, _ in others)
-            result.reason += f" These differ, too: {differing}."
-        alone = [*parameters.only_candidate, *parameters.only_reference]
-        if parameters.only_candidate and parameters.only_reference:
+            _, *names = self._failures
+            result.reason += f" These differ, too: {listed(names)}."
+        of_reference = result.parameters.only_reference
+        of_candidate = result.parameters.only_candidate
+        if of_reference and of_candidate:
             result.verdict = UNKNOWN
         elif self._in_doubt:
             result.verdict = UNKNOWN
@@ -422,32 +409,47 @@ class _Comparing:
                 f" In doubt: {listed(self._in_doubt)}. The candidate may keep another parameter of the reference there, "
                 "or other values, as a logarithm or an inverse; a mapping may say what."
             )
+        alone = [*of_candidate, *of_reference][:NAMED]
         if alone:
-            result.reason += f" Without a partner: {listed(alone[:6])}; a mapping may tell what they are."
-
-    def _as_proposed(self, pair: Pair) -> Pair:
-        """The pair with parameters that are matched by names and shapes alone."""
-        params = converted(self._proposed, pair.mine.params, pair.given.params)
-        return replace(pair, given=replace(pair.given, params=params))
+            result.reason += f" Without a partner: {listed(alone)}; a mapping may tell what they are."
 
     def _only_training_differs(self) -> bool:
-        if EVAL not in self.reference.modes:
+        if EVAL not in self._reference.modes:
             return False
-        return all(name.endswith(f"({TRAIN})") for name in self.failures)
+        return all(name.endswith(f"({TRAIN})") for name in self._failures)
 
-    def _places(self, pair: Pair, *, of_gradients: bool = False) -> Iterator[Place]:
+    def _places(self, pair: Pair) -> Iterator[Place]:
+        search = Search(*pair.sets(OTHERS).tapes(), self._tolerance)
+        self._in_doubt += leaves_in_doubt(search, pair)
+        yield from self._places_of(search)
+
+    def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
         pair = pair.sets(OTHERS)
-        if of_gradients:
-            yield from left_out(pair, OF_GRADIENTS * self.tolerance)
-        search = Search(
-            *(pair.gradient_tapes() if of_gradients else pair.tapes()), self.tolerance
-        )
-        if not of_gradients:
-            self._in_doubt += leaves_in_doubt(search, pair)
+        yield from left_out(pair, OF_GRADIENTS * self._tolerance)
+        search = Search(*pair.gradient_tapes(), self._tolerance)
+        yield from with_rules(self._places_of(search), pair.c)
+
+    def _places_of(self, search: Search) -> Iterator[Place]:
         if search.wrong:  # else they part for other values alone
-            self.result.agreed = search.counts()
-            places = places_of(search)
-            yield from with_rules(places, pair.c) if of_gradients else places
+            self._result.agreed = search.counts()
+            yield from places_of(search)
+
+
+def _moved_by_constants(pair: Pair, first: Result, second: Result) -> float:
+    """How much outputs change if constants of a narrow dtype are moved within their rounding."""
+    if not pair.r.narrow_constants and not pair.c.narrow_constants:
+        return 0.0
+    of_reference = pair.r.forward(pair.mine, jitter=1).outputs
+    of_candidate = pair.c.forward(pair.given, jitter=2).outputs
+    moved = largest(first.outputs, of_reference)
+    return moved + largest(second.outputs, of_candidate)
+
+
+def _agree_in_order(first: Result, second: Result, tolerance: float) -> bool:
+    """Whether outputs agree for the sets of values in which the inputs are in their order."""
+    wanted = [a[NOT_PERMUTED] for a in first.outputs]
+    own = [a[NOT_PERMUTED] for a in second.outputs]
+    return largest(wanted, own) <= tolerance
 
 
 def _is_finite(arrays: Iterable[np.ndarray]) -> bool:

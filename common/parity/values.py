@@ -14,6 +14,9 @@ from ..program.sets import one_set
 #: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
 #: inputs in another order.
 AS_GIVEN, OTHERS = slice(0, 1), slice(1, 2)
+NOT_PERMUTED = slice(0, 2)  # both of these
+NOISE = 0.3  # how far values are moved, relative to their size
+FLOOR = 1e-3  # of the largest magnitude among several arrays, below which none is small
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,31 @@ class Arguments:
     state: list[Any]
     inputs: list[Any]
 
-    def sets(self, some: slice) -> "Arguments":
-        kinds = (self.params, self.state, self.inputs)
+    def sets(self, which: slice) -> "Arguments":
+        """These arguments, with some sets of values alone."""
         return Arguments(
-            *([a[some] if len(a) > 1 else a for a in leaves] for leaves in kinds)
+            _of_sets(self.params, which),
+            _of_sets(self.state, which),
+            _of_sets(self.inputs, which),
         )
 
     def all(self) -> list[Any]:
         return [*self.params, *self.state, *self.inputs]
 
 
+def _of_sets(leaves: Sequence[Any], which: slice) -> list[Any]:
+    return [leaf[which] if len(leaf) > 1 else leaf for leaf in leaves]
+
+
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     """Parameters as they are, and twice moved at random, so that zeros and ones hide nothing."""
     result = []
     for n, value in enumerate(values, seed):
-        size = float(np.sqrt(np.mean(np.abs(value) ** 2))) if value.size else 0.0
-        moved = value + 0.3 * (size or 0.2) * np.random.default_rng(n).standard_normal(
-            value.shape
-        )
+        size = 0.0
+        if value.size:
+            size = float(np.sqrt(np.mean(np.abs(value) ** 2)))
+        noise = np.random.default_rng(n).standard_normal(value.shape)
+        moved = value + NOISE * (size or 0.2) * noise
         result.append(np.stack([value, moved, moved]))
     return result
 
@@ -52,15 +62,13 @@ def state_sets(
     """A state as it is, and twice moved, but for `fixed` leaves; what is not negative, as a variance, stays so."""
     result = []
     for n, value in enumerate(values):
-        noise = np.random.default_rng(500 + n).standard_normal(value.shape) * (
-            n not in fixed
-        )
-        positive = value.dtype.kind == "f" and bool((value >= 0).all())
-        moved = (
-            value * np.exp(0.3 * noise) + 0.1 * np.abs(noise)
-            if positive
-            else value + 0.3 * noise
-        )
+        noise = np.random.default_rng(500 + n).standard_normal(value.shape)
+        if n in fixed:
+            moved = value
+        elif value.dtype.kind == "f" and (value >= 0).all():
+            moved = value * np.exp(NOISE * noise) + 0.1 * np.abs(noise)
+        else:
+            moved = value + NOISE * noise
         result.append(np.stack([value, moved, moved]))
     return result
 
@@ -71,57 +79,59 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
     What has two values, as a mask, stays. So do several inputs of integers: they may belong together, as the senders
     and receivers of a graph, or tokens and their positions.
     """
-    rng = np.random.default_rng(7)
-    integers = [a for a in leaves if not is_key(a) and np.asarray(a).dtype.kind in "iu"]
+    random = np.random.default_rng(7)
+    arrays = [None if is_key(leaf) else np.asarray(leaf) for leaf in leaves]
+    integers = [a for a in arrays if a is not None and a.dtype.kind in "iu"]
     result = []
-    for leaf in leaves:
-        if is_key(leaf):
+    for leaf, array in zip(leaves, arrays, strict=True):
+        if array is None:
             result.append(one_set(leaf))
             continue
-        value = other = np.asarray(leaf, wide(leaf.dtype))
-        if value.dtype.kind in "fc" and value.size > 1 and np.ptp(np.abs(value)) == 0:
-            other = value + 0.5 * rng.standard_normal(value.shape)
-        elif value.dtype.kind in "iu" and len(integers) > 1:
-            pass
-        elif len(np.unique(value)) > 2:
-            other = rng.permutation(value.reshape(-1)).reshape(value.shape)
+        value = np.asarray(array, wide(array.dtype))
+        other = value
+        is_real = value.dtype.kind in "fc"
+        is_integer = value.dtype.kind in "iu"
+        if is_real and value.size > 1 and np.ptp(np.abs(value)) == 0:
+            other = value + 0.5 * random.standard_normal(value.shape)
+        elif not (is_integer and len(integers) > 1) and len(np.unique(value)) > 2:
+            other = random.permutation(value.reshape(-1)).reshape(value.shape)
         result.append(np.stack([value, value, other]))
     return result
 
 
 def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
     """A weight for each number of the outputs: their weighted sum is what is differentiated."""
-    return [
-        np.random.default_rng(90 + n).standard_normal(a.shape)[None]
-        for n, a in enumerate(outputs)
-    ]
+    weights = []
+    for n, array in enumerate(outputs):
+        random = np.random.default_rng(90 + n)
+        weights.append(random.standard_normal(array.shape)[None])
+    return weights
 
 
 def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Other inputs of the same kind: the first example alone, and a shorter second axis."""
     leaves = [a for a in jax.tree.leaves(inputs) if not is_key(a)]
-    firsts = {a.shape[0] for a in leaves if a.ndim}
-    if len(firsts) == 1 and max(firsts) > 1:
-        yield (
-            "a batch of one",
-            jax.tree.map(lambda a: a if is_key(a) or not a.ndim else a[:1], inputs),
-        )
-    seconds = {
-        a.shape[1]
-        for a in leaves
-        if a.ndim > 2 or (a.ndim == 2 and a.dtype.kind in "iu")
-    }
-    if len(seconds) == 1 and max(seconds) > 2:
-        (length,) = seconds
+    batches = {a.shape[0] for a in leaves if a.ndim}
+    if len(batches) == 1 and max(batches) > 1:
 
-        def cut(a: Any) -> Any:
-            return (
-                a[:, : length - 1]
-                if not is_key(a) and a.ndim > 1 and a.shape[1] == length
-                else a
-            )
+        def first(a: Any) -> Any:
+            return a if is_key(a) or not a.ndim else a[:1]
 
-        yield "another length", jax.tree.map(cut, inputs)
+        yield "a batch of one", jax.tree.map(first, inputs)
+
+    lengths = set()
+    for a in leaves:
+        is_of_tokens = a.ndim == 2 and a.dtype.kind in "iu"
+        if a.ndim > 2 or is_of_tokens:
+            lengths.add(a.shape[1])
+    if len(lengths) == 1 and max(lengths) > 2:
+        (length,) = lengths
+
+        def shorter(a: Any) -> Any:
+            has_length = not is_key(a) and a.ndim > 1 and a.shape[1] == length
+            return a[:, : length - 1] if has_length else a
+
+        yield "another length", jax.tree.map(shorter, inputs)
 
 
 def fixes_sizes(
@@ -133,11 +143,11 @@ def fixes_sizes(
         after = jax.tree.leaves(model.given(varied_inputs))
     except Exception:  # it needs tensors, or does not take these sizes
         return False
-    longest = {np.shape(a)[:2] for a in jax.tree.leaves(inputs)}
-    return any(
-        np.shape(a) == np.shape(b) and np.shape(a)[:2] in longest
-        for a, b in zip(before, after, strict=False)
-    )
+    sizes = {np.shape(a)[:2] for a in jax.tree.leaves(inputs)}
+    for a, b in zip(before, after, strict=False):
+        if np.shape(a) == np.shape(b) and np.shape(a)[:2] in sizes:
+            return True
+    return False
 
 
 def largest(
@@ -149,23 +159,20 @@ def largest(
 
     The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
     """
-    floor, most = (
-        max((np.abs(a).max(initial=0) for a in among), default=0.0) * 1e-3,
-        0.0,
-    )
-    for a, b in zip(wanted, own, strict=True):
-        if a.shape[1:] != b.shape[1:]:
+    magnitude = max((np.abs(a).max(initial=0) for a in among), default=0.0)
+    most = 0.0
+    for first, second in zip(wanted, own, strict=True):
+        if first.shape[1:] != second.shape[1:]:
             return float("inf")
-        axes = tuple(range(1, a.ndim))
-        if a.dtype.kind in "fc":
-            sizes, difference = (
-                np.maximum(np.abs(a).max(axes, initial=0), floor),
-                np.abs(a - b).max(axes, initial=0),
-            )
-            errors = np.where(sizes > 0, difference / sizes, difference > 0)
-            errors = np.where(np.isnan(difference), np.inf, errors)
-            comparable = np.broadcast_to(np.isfinite(a).all(axes), errors.shape)
-            most = max(most, float(errors[comparable].max(initial=0)))
-        else:
-            most = max(most, float((a != b).any()))
+        if first.dtype.kind not in "fc":
+            most = max(most, float((first != second).any()))
+            continue
+        axes = tuple(range(1, first.ndim))
+        difference = np.abs(first - second).max(axes, initial=0)
+        size = np.maximum(np.abs(first).max(axes, initial=0), FLOOR * magnitude)
+        errors = np.where(size > 0, difference / size, difference > 0)
+        errors = np.where(np.isnan(difference), np.inf, errors)
+        # Where the reference itself is not finite, nothing can be compared.
+        is_finite = np.broadcast_to(np.isfinite(first).all(axes), errors.shape)
+        most = max(most, float(errors[is_finite].max(initial=0)))
     return most
