@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -28,13 +27,18 @@ class Numbers:
     """
 
     def __init__(self, program: Any, arguments: Arguments, bound: set[int]):
-        self._program, self._arguments = program, arguments
-        free = [n for n in range(len(program.params)) if n not in bound]
-        self.shapes = {n: arguments.params[n].shape[1:] for n in free}
-        self.sizes = {n: prod(shape) for n, shape in self.shapes.items()}
-        ends = list(accumulate(self.sizes.values(), initial=0))
-        self.starts = dict(zip(free, ends, strict=False))
-        self.size = ends[-1]
+        self._program = program
+        self._arguments = arguments
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.sizes: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+        self.size = 0
+        for n, leaf in enumerate(arguments.params):
+            if n not in bound:
+                self.shapes[n] = leaf.shape[1:]
+                self.sizes[n] = prod(self.shapes[n])
+                self.starts[n] = self.size
+                self.size += self.sizes[n]
 
     def derivatives(self, values: np.ndarray) -> np.ndarray:
         """The derivative of the weighted outputs by each number: (sets, numbers) of values in, (numbers, sets) out."""

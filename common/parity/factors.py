@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..program.sets import together
 from .arrangements import code_of
 from .layouts import LeafLayout, Transform
 from .matching import Match, converted
@@ -75,10 +76,11 @@ def match_by_factors(
 
 def _flat(outputs: Sequence[np.ndarray]) -> np.ndarray:
     """Outputs of real numbers, one behind the other, with an axis of sets in front."""
-    real = [a.reshape(len(a), -1) for a in outputs if a.dtype.kind == "f"]
-    sets = max(map(len, real), default=1)
-    wide = [np.broadcast_to(a, (sets, a.shape[1])) for a in real]
-    return np.concatenate(wide, axis=1) if wide else np.zeros((1, 0))
+    real = [a for a in outputs if a.dtype.kind == "f"]
+    if not real:
+        return np.zeros((1, 0))
+    flat = [a.reshape(len(a), -1) for a in together(real)]
+    return np.concatenate(flat, axis=1)
 
 
 def _solutions(

@@ -34,12 +34,9 @@ class Pair:
     def sets(self, some: slice) -> "Pair":
         return replace(self, mine=self.mine.sets(some), given=self.given.sets(some))
 
-    @property
-    def sides(self) -> tuple[tuple[Any, Arguments], tuple[Any, Arguments]]:
-        return (self.r, self.mine), (self.c, self.given)
-
-    def gradients(self) -> list[Result]:
-        return [program.gradient(arguments) for program, arguments in self.sides]
+    def gradients(self) -> tuple[Result, Result]:
+        """The outputs and gradients of both."""
+        return self.r.gradient(self.mine), self.c.gradient(self.given)
 
     def gradient_errors(self, first: Result, second: Result) -> dict[str, float]:
         """The largest difference of the gradient of each input, and of the parameters, by the name of the quantity."""
@@ -90,18 +87,24 @@ class Pair:
 
     def tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
         """All values of both, and the numbers of those outputs and new states that ought to be the same."""
-        first, second = moved_starts(self.r.tape(self.mine), self.c.tape(self.given))
-        a, b = Result(self.r, first.outputs), Result(self.c, second.outputs)
-        states = _paired(self.state_matches, a.state, b.state)
-        return first, second, [*zip(a.outputs, b.outputs, strict=True), *states]
+        tape = self.r.tape(self.mine)
+        tape_of_candidate = self.c.tape(self.given)
+        first, second = moved_starts(tape, tape_of_candidate)
+        wanted = Result(self.r, first.outputs)
+        own = Result(self.c, second.outputs)
+        outputs = zip(wanted.outputs, own.outputs, strict=True)
+        states = _paired(self.state_matches, wanted.state, own.state)
+        return first, second, [*outputs, *states]
 
     def gradient_tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
-        first, second = (
-            program.gradient_tape(arguments) for program, arguments in self.sides
-        )
-        a, b = Result(self.r, first.outputs), Result(self.c, second.outputs)
-        params = _paired(self.matches, a.of_params, b.of_params)
-        return first, second, [*params, *zip(a.of_inputs, b.of_inputs, strict=False)]
+        """As `tapes`, of the gradients."""
+        first = self.r.gradient_tape(self.mine)
+        second = self.c.gradient_tape(self.given)
+        wanted = Result(self.r, first.outputs)
+        own = Result(self.c, second.outputs)
+        params = _paired(self.matches, wanted.of_params, own.of_params)
+        inputs = zip(wanted.of_inputs, own.of_inputs, strict=False)
+        return first, second, [*params, *inputs]
 
 
 def leaf_errors(

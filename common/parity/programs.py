@@ -138,11 +138,13 @@ class TracedProgram:
     ) -> tuple[Any, list[Any], tuple[Any, Any]]:
         """The outputs in the model's own dtypes, as a function of a list of the parameters, and of state and inputs."""
 
-        def function(params: list[Any], rest: tuple[Any, Any]) -> Any:
-            return self.model(self._to_params(params), *rest, self.mode)[0]
+        def function(leaves: list[Any], rest: tuple[Any, Any]) -> Any:
+            outputs, _ = self.model(self._to_params(leaves), *rest, self.mode)
+            return outputs
 
+        leaves = in_dtypes_of(self.model.params, params)
         state = self._to_state(in_dtypes_of(self.model.state, state))
-        return function, in_dtypes_of(self.model.params, params), (state, inputs)
+        return function, leaves, (state, inputs)
 
     def _forward(self, *leaves: Any) -> list[Any]:
         params, state, inputs, _ = _parts(leaves, *self._sizes)
@@ -166,14 +168,19 @@ class TracedProgram:
     def _backward(self, *leaves: Any, forward: Any = None) -> list[Any]:
         params, state, inputs, weights = _parts(leaves, *self._sizes)
 
+        forward = forward or self._forward
+
         def weighted(params: Any, reals: Any) -> Any:
             given = list(inputs)
             for n, leaf in zip(self._real, reals, strict=True):
                 given[n] = leaf
-            results = (forward or self._forward)(*params, *state, *given)
-            pairs = zip(weights, results[: len(results) - len(state)], strict=True)
-            terms = [jnp.sum(jnp.real(w * y)) for w, y in pairs if is_float(y)]
-            return sum(terms, jnp.zeros(())), results
+            results = forward(*params, *state, *given)
+            outputs = results[: len(results) - len(state)]
+            total = jnp.zeros(())
+            for weight, output in zip(weights, outputs, strict=True):
+                if is_float(output):
+                    total += jnp.sum(jnp.real(weight * output))
+            return total, results
 
         gradient = jax.grad(weighted, argnums=(0, 1), has_aux=True)
         (of_params, of_reals), results = gradient(
