@@ -59,10 +59,13 @@ PROGRAM = ProgramFacts("0123456789ab", 2, 5, 1, 3, 1024)
 
 
 def sized(text: str) -> Sized:
-    name, *sizes = text.split("@")
-    return Sized(
-        name, {size: int(value) for size, value in (of.split("=") for of in sizes)}
-    )
+    """A workload by its text, as "question@hidden=512"."""
+    name, *texts = text.split("@")
+    sizes = {}
+    for size in texts:
+        letter, _, value = size.partition("=")
+        sizes[letter] = int(value)
+    return Sized(name, sizes)
 
 
 def plan(**changes: Any) -> Plan:
@@ -75,26 +78,33 @@ def plan(**changes: Any) -> Plan:
 def make_arm(
     name: str, workload: str = "tiny", phase: str = "forward", division: str = "stock"
 ) -> Arm:
-    """An arm by its name, as in "linen[apply]", "pure[jit]#2" or "nnx[leaves]:fused"."""
+    """An arm by its name, as in "linen[apply]", "pure[jit]#2" or "nnx[leaves]:fused".
+
+    The style "?" is that of a port that is not to be had.
+    """
     port, _, rest = name.partition("[")
     style, _, rest = rest.partition("]")
     rest, _, copy = rest.partition("#")
-    kernel = rest.removeprefix(":") or "stock"
-    is_own = (port, style) == ("pure", "jit") and kernel == "stock"
-    role = "baseline" if is_own and not copy else "duplicate" if copy == "2" else "arm"
-    style = None if style == "?" else style  # of a port that is not to be had
-    labels = labels_of(get_port(port), phase).get(style, ()) if port in PORTS else ()
+    kernel = rest.removeprefix(":")
+    role = "arm"
+    if copy == "2":
+        role = "duplicate"
+    elif (port, style) == ("pure", "jit") and not kernel and not copy:
+        role = "baseline"
+    labels = ()
+    if port in PORTS:
+        labels = labels_of(get_port(port), phase).get(style, ())
     return Arm(
-        sized(workload),
-        phase,
-        "float32",
-        division,
-        port,
-        style,
-        kernel,
-        role,
-        int(copy or 1),
-        labels,
+        workload=sized(workload),
+        phase=phase,
+        dtype="float32",
+        division=division,
+        port=port,
+        style=None if style == "?" else style,
+        kernel=kernel or "stock",
+        role=role,
+        copy=int(copy or 1),
+        labels=labels,
     )
 
 
@@ -169,20 +179,27 @@ def make_results(benchmarks: list[Benchmark], **facts: Any) -> Results:
 
     Its plan asks for them, too.
     """
-    numbers = [number for b in benchmarks for number in b.processes]
-    processes = max(numbers, default=0) + 1
-    planned = facts.pop("plan", PLAN)
-    arms = [b.arm for b in benchmarks]
-    more: dict[str, Any] = {"processes": processes} if arms else {}
-    for name in ("workload", "phase", "port", "kernel"):
-        values = [*getattr(planned, f"{name}s"), *(getattr(arm, name) for arm in arms)]
-        more[f"{name}s"] = tuple({str(value): value for value in values}.values())
-    rounds = {b.process.count(number) for b in benchmarks for number in b.processes}
-    planned = msgspec.structs.replace(planned, rounds=max(rounds, default=None), **more)
+    planned = _planned(facts.pop("plan", PLAN), benchmarks)
     run = Run.begin(Begun(planned, [], [], None, None, ["trigru", "bench"], 0.0))
-    run.started = [Started(MACHINE)] * processes
+    numbers = {number for b in benchmarks for number in b.processes}
+    run.started = [Started(MACHINE)] * (max(numbers, default=0) + 1)
     run.ended = Ended(ENDED, 0.0)
     return with_provenance(Results(run, benchmarks, []), **facts)
+
+
+def _planned(plan: Plan, benchmarks: list[Benchmark]) -> Plan:
+    """A plan that also asks for these arms."""
+    rounds = {b.process.count(n) for b in benchmarks for n in b.processes}
+    changes: dict[str, Any] = {"rounds": max(rounds, default=None)}
+    if benchmarks:
+        changes["processes"] = max(max(b.processes) for b in benchmarks) + 1
+    for name in ("workload", "phase", "port", "kernel"):
+        values = list(getattr(plan, f"{name}s"))
+        values += [getattr(b.arm, name) for b in benchmarks]
+        # workloads are told apart by their text
+        by_text = {str(value): value for value in values}
+        changes[f"{name}s"] = tuple(by_text.values())
+    return msgspec.structs.replace(plan, **changes)
 
 
 def run_of(results: Results) -> Run:
@@ -191,15 +208,17 @@ def run_of(results: Results) -> Run:
     Ratios, floors and verdicts are not among them.
     """
     run = results.trigru
-    arms = [b.arm for b in results.benchmarks] + [u.arm for u in results.untimed]
-    in_groups = [
-        arm for group in grouped(arms, lambda a: a.group).values() for arm in group
-    ]
-    samples, facts = [], []
+    arms = [b.arm for b in results.benchmarks]
+    arms += [untimed.arm for untimed in results.untimed]
+    in_groups = []
+    for group in grouped(arms, lambda arm: arm.group).values():
+        in_groups += group
+    samples = []
+    facts = []
     for b in results.benchmarks:
         samples += b.samples
         facts += b.facts_by_process.values()
-    backend = run.begun.equality and run.machine.backend
+    backend = run.machine.backend if run.begun.equality else None
     return msgspec.structs.replace(
         run,
         begun=msgspec.structs.replace(run.begun, arms=in_groups, backend=backend),
@@ -255,41 +274,46 @@ def draw_run(
 
     Args:
         seed: of its draws.
-        changed: by how much an arm (its name, or its port's) takes longer, as a factor; "all" is every arm.
+        changed: by how much an arm (its name, or its port's) takes longer, as a factor;
+            "all" is every arm.
         arms: their times, relative to the baseline's.
-        noise: of each sample, luck: of each arm in each process, mood: of the machine, for all arms; in log time.
+        noise: of each sample, in log time.
+        luck: of each arm in each process, in log time.
+        mood: of the machine, for all arms, in log time.
     """
-    rng, changed = np.random.default_rng(seed), changed or {}
-    level, shape = rng.uniform(-mood, mood), (processes, rounds)
+    rng = np.random.default_rng(seed)
+    changed = changed or {}
+    level = rng.uniform(-mood, mood)
+    shape = (processes, rounds)
     process = np.repeat(np.arange(processes), rounds)
     benchmarks = []
     for number, group in enumerate(groups):
         workload, phase = group.split("/")
-        drift = level + mood / 4 * np.sin(
-            rng.uniform(0, 6) + np.linspace(0, 4, processes * rounds)
-        ).reshape(shape)
+        waves = np.sin(rng.uniform(0, 6) + np.linspace(0, 4, processes * rounds))
+        drift = level + mood / 4 * waves.reshape(shape)
         time_s = {}
         for name, ratio in arms.items():
-            factor = changed.get(
-                name, changed.get(name.partition("[")[0], 1.0)
-            ) * changed.get("all", 1.0)
-            own = rng.normal(0, luck, (processes, 1)) + rng.normal(0, noise, shape)
-            time_s[name] = (
-                10.0 ** (number - 5) * ratio * factor * np.exp(drift + own)
-            ).ravel()
+            port = name.partition("[")[0]
+            factor = changed.get(name, changed.get(port, 1.0)) * changed.get("all", 1.0)
+            chance = rng.normal(0, luck, (processes, 1)) + rng.normal(0, noise, shape)
+            median_s = 10.0 ** (number - 5) * ratio * factor
+            time_s[name] = (median_s * np.exp(drift + chance)).ravel()
         base_s = time_s["pure[jit]"]
         floor = noise_floor(compare(time_s["pure[jit]#2"], base_s, process))
-        for name, t in time_s.items():
-            medians = np.median(np.log(t / base_s).reshape(shape), axis=1)
+        for name, arm_s in time_s.items():
+            medians = np.median(np.log(arm_s / base_s).reshape(shape), axis=1)
             ratio = float(np.exp(np.mean(medians)))
-            facts = {"ratio": ratio, "low": ratio, "high": ratio, "floor": floor}
-            facts["verdict"] = verdict(TimeComparison(ratio, ratio, ratio), floor)
-            benchmarks.append(
-                make_benchmark(make_arm(name, workload, phase), t, process, **facts)
+            benchmark = make_benchmark(
+                make_arm(name, workload, phase),
+                arm_s,
+                process,
+                ratio=ratio,
+                floor=floor,
+                verdict=verdict(TimeComparison(ratio, ratio, ratio), floor),
             )
-    return make_results(
-        benchmarks, plan=plan(ports=("pure",), processes=processes, rounds=rounds)
-    )
+            benchmarks.append(benchmark)
+    planned = plan(ports=("pure",), processes=processes, rounds=rounds)
+    return make_results(benchmarks, plan=planned)
 
 
 #: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.
@@ -305,57 +329,35 @@ KERNEL_TRUTH = {
 
 
 def draw_kernels(rng: np.random.Generator) -> Results:
-    """Two ports in the fused division, and linen, half as fast as pure, in the stock division."""
+    """Two ports in the fused division; and linen, half as fast as pure, in the stock one."""
     process = np.repeat(np.arange(5), 6)
     benchmarks: list[Benchmark] = []
 
-    def add(
-        name: str,
-        time_s: Any,
-        workload: str,
-        phase: str,
-        division: str = "fused",
-        **facts: Any,
-    ) -> None:
+    def add(arm: Arm, time_s: Any, **facts: Any) -> None:
         noisy_s = time_s * rng.lognormal(0, 1e-3, len(process))
-        benchmarks.append(
-            make_benchmark(
-                make_arm(name, workload, phase, division), noisy_s, process, **facts
-            )
-        )
+        benchmarks.append(make_benchmark(arm, noisy_s, process, **facts))
 
-    for name, ratio in (
-        ("pure[jit]", 1.0),
-        ("pure[jit]#2", 1.0),
-        ("linen[apply]", 2.0),
-    ):
-        add(name, ratio * 1e-3, "tiny", "forward", "stock", ratio=ratio)
-    slow, fast = (replace(PROGRAM, temp_bytes=size) for size in (4096, 1024))
-    for workload, phase in dict.fromkeys(
-        (workload, phase) for workload, _, phase in KERNEL_TRUTH
-    ):
-        own_s = 1e-3 * rng.lognormal(
-            0, 0.3, len(process)
-        )  # the machine drifts, for all arms alike
-        add("pure[jit]", own_s, workload, phase, program=slow)
-        add("pure[jit]#2", own_s, workload, phase, program=slow)
-        for port, style, factor in (("pure", "jit", 1), ("nnx", "nnx.jit", 7)):
-            if truth := KERNEL_TRUTH.get((workload, port, phase)):
-                if port != "pure":
-                    add(
-                        f"{port}[{style}]",
-                        factor * own_s,
-                        workload,
-                        phase,
-                        program=slow,
-                    )
-                add(
-                    f"{port}[{style}]:fused",
-                    factor * own_s / truth,
-                    workload,
-                    phase,
-                    program=fast,
-                )
+    stock = {"pure[jit]": 1.0, "pure[jit]#2": 1.0, "linen[apply]": 2.0}
+    for name, ratio in stock.items():
+        add(make_arm(name), ratio * 1e-3, ratio=ratio)
+
+    slow = replace(PROGRAM, temp_bytes=4096)
+    fast = replace(PROGRAM, temp_bytes=1024)
+    for workload, phase in dict.fromkeys((w, phase) for w, _, phase in KERNEL_TRUTH):
+        # the machine drifts, for all arms alike
+        own_s = 1e-3 * rng.lognormal(0, 0.3, len(process))
+        place = (workload, phase, "fused")
+        add(make_arm("pure[jit]", *place), own_s, program=slow)
+        add(make_arm("pure[jit]#2", *place), own_s, program=slow)
+        for name, factor in (("pure[jit]", 1), ("nnx[nnx.jit]", 7)):
+            port = name.partition("[")[0]
+            truth = KERNEL_TRUTH.get((workload, port, phase))
+            if truth is None:
+                continue
+            if port != "pure":
+                add(make_arm(name, *place), factor * own_s, program=slow)
+            fused_s = factor * own_s / truth
+            add(make_arm(f"{name}:fused", *place), fused_s, program=fast)
     return make_results(benchmarks, plan=plan(ports=("pure", "nnx")))
 
 
@@ -363,60 +365,59 @@ def with_benchmarks(results: Results, benchmarks: list[Benchmark]) -> Results:
     return msgspec.structs.replace(results, benchmarks=benchmarks)
 
 
-def with_facts(found: Any, **facts: Any) -> Any:
-    """A benchmark, or all of a run's, with other facts: of the arm, or what each process says."""
-    if isinstance(found, Results):
-        return with_benchmarks(
-            found, [with_facts(b, **facts) for b in found.benchmarks]
-        )
-    of_process = {
-        name: facts.pop(name)
-        for name in list(facts)
-        if name in ArmFacts.__struct_fields__
-    }
-    of_ratio = {
-        name: facts.pop(name)
-        for name in list(facts)
-        if name in ("ratio", "low", "high")
-    }
-    changed = {
-        process: msgspec.structs.replace(known, **of_process)
-        for process, known in found.facts_by_process.items()
-    }
-    comparison = msgspec.structs.replace(found.comparison, **of_ratio)
+def with_facts(item: Any, **facts: Any) -> Any:
+    """A benchmark, or all of a run's, with other facts.
+
+    They are of the arm, of its ratio, or of what each process says of it.
+    """
+    if isinstance(item, Results):
+        return with_benchmarks(item, [with_facts(b, **facts) for b in item.benchmarks])
+    of_arm = {}
+    of_process = {}
+    of_ratio = {}
+    for name, value in facts.items():
+        if name in ArmFacts.__struct_fields__:
+            of_process[name] = value
+        elif name in TimeComparison.__struct_fields__:
+            of_ratio[name] = value
+        else:
+            of_arm[name] = value
+    facts_by_process = {}
+    for process, facts_there in item.facts_by_process.items():
+        facts_by_process[process] = msgspec.structs.replace(facts_there, **of_process)
+    comparison = msgspec.structs.replace(item.comparison, **of_ratio)
     return msgspec.structs.replace(
-        found, facts_by_process=changed, comparison=comparison, **facts
+        item, facts_by_process=facts_by_process, comparison=comparison, **of_arm
     )
 
 
 def with_provenance(
     results: Results, *, complete: bool = True, **facts: Any
 ) -> Results:
-    """A run with other facts of its machine, its beginning or its end, or one that is not complete."""
+    """A run with other facts of its machine, its beginning or its end.
+
+    One that is not complete has planned a process more.
+    """
     run = run_of(results)
-    if not complete:  # as if a process more had been planned
-        facts["plan"] = msgspec.structs.replace(
-            run.plan, processes=run.plan.processes + 1
-        )
-    machine, ended = (
-        facts.pop("machine", run.machine),
-        {"datetime": facts.pop("datetime", results.datetime)},
-    )
+    if not complete:
+        more = run.plan.processes + 1
+        facts["plan"] = msgspec.structs.replace(run.plan, processes=more)
+    machine = facts.pop("machine", run.machine)
+    datetime = facts.pop("datetime", results.datetime)
+    started = []
+    for process in run.started:
+        started.append(msgspec.structs.replace(process, machine=machine))
     changed = msgspec.structs.replace(
         run,
         begun=msgspec.structs.replace(run.begun, **facts),
-        ended=msgspec.structs.replace(run.ended, **ended),
-        started=[
-            msgspec.structs.replace(started, machine=machine) for started in run.started
-        ],
+        ended=msgspec.structs.replace(run.ended, datetime=datetime),
+        started=started,
     )
     return msgspec.structs.replace(results, trigru=changed)
 
 
 def with_machine(results: Results, **facts: Any) -> Results:
-    results = (
-        with_facts(results, device=facts["device"]) if "device" in facts else results
-    )
-    return with_provenance(
-        results, machine=msgspec.structs.replace(results.trigru.machine, **facts)
-    )
+    if "device" in facts:
+        results = with_facts(results, device=facts["device"])
+    machine = msgspec.structs.replace(results.trigru.machine, **facts)
+    return with_provenance(results, machine=machine)
