@@ -242,6 +242,7 @@ def test_what_is_refused_is_said_with_its_reason_and_changes_nothing(here, monke
 
     monkeypatch.setattr("trigru.bench.commands.compare.verify_ports", verify)
     monkeypatch.setattr("trigru.bench.commands.verify.verify_ports", verify)
+    monkeypatch.setenv("COLUMNS", "100")
     before = contents(here)
     transcript = []
     for command in REFUSED.split("\n")[1:-1]:
