@@ -19,7 +19,6 @@ from trigru.bench.analysis.benchmarks import Benchmark, Results
 from trigru.bench.analysis.comparison import TimeComparison
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
-from trigru.bench.commands.matrix import matrix_picture, matrix_tables, read
 from trigru.bench.reporting import answer as screens
 from trigru.bench.reporting.advice import advice_of
 from trigru.bench.reporting.console import Section
@@ -39,7 +38,9 @@ from trigru.bench.reporting.numbers import (
 from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
 from trigru.bench.reporting.times import overhead_tables
 from trigru.bench.results.arm import Sized
-from trigru.bench.upgrades.tables import change_lines
+from trigru.bench.upgrades.matrix import read
+from trigru.bench.upgrades.matrix_page import matrix_picture, matrix_tables
+from trigru.bench.upgrades.words import change_lines
 from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port
 

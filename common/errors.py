@@ -49,7 +49,6 @@ class UnavailableError(TrigruError, ImportError):
 
 #: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.
 EXTRAS = {
-    "dateutil": "bench",
     "equinox": "equinox",
     "filelock": "bench",
     "flax": "flax",

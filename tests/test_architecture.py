@@ -63,7 +63,6 @@ def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_nam
         e: {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in texts}
         for e, texts in brought.items()
     }
-    modules["bench"].add("dateutil")  # python-dateutil
     others = {
         "jaxlib",
         "ml_dtypes",
@@ -150,7 +149,7 @@ LOADS_LITTLE |= {
 }
 LOADS_LITTLE |= {"trigru.bench.arms.arms": {"torch"}}
 LOADS_LITTLE |= {"trigru.bench.commands.verify": {"scipy.stats"}}
-LOADS_LITTLE |= {"trigru.bench.commands.bisect": {"jinja2", "scipy.stats"}}
+LOADS_LITTLE |= {"trigru.bench.upgrades.bisect": {"jinja2", "scipy.stats"}}
 # a snapshot's process notices what JAX warns of when it is imported
 LOADS_LITTLE |= {
     f"trigru.bench.upgrades.{name}": {"jax"} for name in ("record", "worker")

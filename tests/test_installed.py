@@ -14,7 +14,7 @@ from zipfile import ZipFile
 import equinox
 import pytest
 import yaml
-from trigru.bench.upgrades.environments import _find_uv
+from trigru.bench.upgrades.environments import find_uv
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = [
@@ -120,7 +120,7 @@ IS_SMALL = "from importlib.util import find_spec; assert not any(map(find_spec, 
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [_find_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT],
+        [find_uv(), "build", "--quiet", "--wheel", "--out-dir", folder, ROOT],
         check=True,
     )
     (path,) = folder.glob("*.whl")
@@ -131,7 +131,7 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path):
     """Runs a command in an environment that has the wheel with Flax alone."""
     own = [
-        _find_uv(),
+        find_uv(),
         "run",
         "--quiet",
         "--isolated",

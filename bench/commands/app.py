@@ -445,45 +445,37 @@ def snapshot(
         Path | None,
         Argument(
             metavar="[FILE]",
-            help="Of models of your own instead, as `trigru port` takes it; one is enough.",
+            help="Of models of your own instead, as `trigru port` takes it; one is "
+            "enough.",
         ),
     ] = None,
     ports: given.Ports = None,
-    equality: given.Equality = True,
     output: Annotated[
         Path, given.output_folder("Folder for the snapshot, which is replaced.")
     ] = Path("snapshot"),
 ) -> None:
-    """Write down what the installed versions do, apart from the clock: `trigru diff` compares it.
+    """Write down what the installed versions do, for `trigru diff` to compare.
 
-    Equality, the bits of results and of training, values with their lines of code, draws, trees, checkpoints,
-    programs, Python calls and warnings; of the ports, and of the frameworks' own parts as people use them.
+    The bits of results and of training, values with their lines of code, draws, trees, programs, Python calls and
+    warnings; of the ports, and of the frameworks' own parts as people use them.
     """
     if file is not None and ports:
         raise typer.BadParameter(
             "--port is about trigru's ports: it does not go with FILE."
         )
-    from ..proving.prover import Prover
-
     with given.claim_folder(output, timing=False):
+        from ..proving.compiled_programs import programs_folder
+        from ..upgrades import snapshot as snapshots
+        from .options import read_ports
+        from .user_files import models_of
+
         if file is not None:
-            from .snapshot import snapshot_of_file, tell
-
-            tell(output, snapshot_of_file(output, str(file)))
-            return
-        with Prover(early=equality and not ports) as prover:
-            from .options import read_ports
-            from .snapshot import snapshot, tell
-
-            tell(
-                output,
-                snapshot(
-                    output,
-                    read_ports(ports),
-                    equality=equality,
-                    prover=prover,
-                ),
-            )
+            models, inputs = models_of(str(file))
+            taken = snapshots.take_snapshot_of_models(output, str(file), models, inputs)
+        else:
+            names = read_ports(ports)
+            taken = snapshots.take_snapshot(output, names, programs_folder())
+        snapshots.show_snapshot(output, taken)
 
 
 @app.command()
@@ -588,7 +580,6 @@ def matrix(
     ] = "2months",
     ports: given.Ports = None,
     python: given.Python = None,
-    equality: given.Equality = True,
     details: given.Details = False,
     format: given.FindingsFormat = "text",
     output: Annotated[
@@ -599,20 +590,22 @@ def matrix(
 
     Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
     """
-    check_jax()  # before anything imports JAX
-    from . import matrix
+    with given.claim_folder(output, timing=False):
+        from ...impls import port_names
+        from ..upgrades import matrix_page
+        from ..upgrades.environments import Environments
+        from ..upgrades.matrix import read_sets
+        from .options import choose
 
-    matrix.matrix(
-        sets=sets,
-        first=first,
-        every=every,
-        ports=ports,
-        python=python,
-        equality=equality,
-        details=details,
-        format=format,
-        output=output,
-    )
+        choose("port", ports, port_names())
+        matrix_page.matrix(
+            read_sets(sets or [], first, every),
+            [f"--port={name}" for name in ports or []],
+            Environments(python),
+            details=details,
+            format=format,
+            output=output,
+        )
 
 
 @app.command()
@@ -652,17 +645,22 @@ def bisect(
 
     Environments and snapshots are kept for the next time.
     """
-    check_jax()  # before anything imports JAX
-    from . import bisect
+    with given.claim_folder(output, timing=False):
+        from ...impls import port_names
+        from ..upgrades import bisect as bisection
+        from ..upgrades.environments import Environments
+        from ..upgrades.record import FACTS
+        from .options import choose
 
-    bisect.bisect(
-        good=good,
-        bad=bad,
-        command=command,
-        fact=fact,
-        ports=ports,
-        python=python,
-        more=more,
-        format=format,
-        output=output,
-    )
+        choose("port", ports, port_names())
+        choose("fact", None if fact is None else [fact], FACTS)
+        bisection.bisect(
+            good,
+            bad,
+            command or [],
+            fact,
+            ports or [],
+            Environments(python, more or []),
+            format,
+            output,
+        )

@@ -182,10 +182,6 @@ FindingsFormat = Annotated[
         "summary).",
     ),
 ]
-Equality = Annotated[
-    bool,
-    Option("--equality/--no-equality", help="Also prove equality, which takes time."),
-]
 Python = Annotated[
     str | None,
     Option(

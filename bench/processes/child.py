@@ -23,16 +23,7 @@ from typing import Any, BinaryIO, Generic, TypeVar, get_args, get_type_hints
 
 from ...common.errors import TrigruError
 from . import interrupts, wire
-from .before import Child, ProcessEnded, SideBySide, answers_of  # noqa: F401
-from .environment import (  # noqa: F401  # noqa: F401
-    PARENT,
-    cores,
-    environment,
-    interpreter,
-    parts_of_cpu,
-    shared_memory,
-)
-from .pool import ChildDiedError  # noqa: F401
+from .environment import PARENT
 
 #: Of Linux's prctl: the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1

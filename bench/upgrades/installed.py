@@ -1,32 +1,28 @@
-"""What is installed: versions of packages, and their source files.
+"""What is installed: versions of packages, and checksums of their Python files.
 
-A release that was edited where it is installed has the version of the release, and a snapshot runs a part of it alone:
-so files are compared. Other code under the same version is a fact, under another version a lead.
+A release that was edited where it is installed has the version of the release, and a
+snapshot runs a part of it alone: so files are compared. Other code under the same
+version is a fact, under another version a hint.
 """
 
 import json
-import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, distribution
-from itertools import zip_longest
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-import numpy as np
 from msgspec.structs import replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ...common.equality.measurement import Measurement
 from ..results.files import command_line
-from ..results.grouping import grouped
 from ..timing.machine import describe_machine
-from .record import SCHEMA, Change, Kept, Read, Snapshot, Source, Subject
+from .record import SCHEMA, Change, Snapshot, Subject
 
 EXTRAS = ("bench", "equinox", "flax")  # of trigru, which its commands need
-LOCAL = ", of a local file"  # of a version, where a distribution was installed from a wheel or an archive
-#: The packages whose files are compared: the frameworks, and what they compute with and store by.
+#: The packages whose files are compared: the frameworks, and what they compute with and
+#: store by.
 PACKAGES = (
     "jax",
     "flax",
@@ -38,200 +34,163 @@ PACKAGES = (
     "jaxtyping",
     "msgpack",
 )
-LEFT_OUT = {"tests", "benchmarks"}  # folders whose files nobody imports
-OF_RELEASES, OF_VERSION = (
-    {"version.py", "_version.py"},
-    2,
-)  # files that hold the version, alone or in so many lines
+#: Folders whose files nobody imports.
+LEFT_OUT = {"tests", "benchmarks"}
+#: Files that hold the version of a release, and differ in each.
+OF_RELEASES = ("version.py", "_version.py")
 
 
-def snapshot_of(
-    subjects: Sequence[Subject],
-    equality: list[Measurement] | None = None,
-    packages: Iterable[str] = (),
-) -> Snapshot:
-    """A snapshot of subjects, as of now, with the versions of packages beside those that trigru requires."""
-    when, machine = datetime.now(UTC).isoformat(timespec="seconds"), describe_machine()
+def snapshot_of(subjects: Sequence[Subject], packages: Iterable[str] = ()) -> Snapshot:
+    """A snapshot of subjects, as of now.
+
+    It has the versions of trigru, of some packages, and of all that these require.
+    """
+    machine = describe_machine()
     versions = machine.versions | installed(["trigru", *packages])
     if machine.commit:
-        versions["trigru"] += (
-            f", of commit {machine.commit[:12]}"
-            + "-dirty" * machine.commit.endswith("-dirty")
-        )
+        dirty = "-dirty" if machine.commit.endswith("-dirty") else ""
+        versions["trigru"] += f", of commit {machine.commit[:12]}{dirty}"
     return Snapshot(
-        SCHEMA,
-        command_line(),
-        when,
-        replace(machine, versions=versions),
-        equality,
-        list(subjects),
+        schema=SCHEMA,
+        command=command_line(),
+        datetime=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=replace(machine, versions=versions),
+        subjects=list(subjects),
     )
 
 
 def installed(names: Iterable[str] = ("trigru",)) -> dict[str, str]:
-    """The versions of distributions and of all that they require, trigru with `EXTRAS`; with the origin of a checkout.
+    """The versions of distributions and of all that they require.
 
-    >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= installed().keys()
+    Of trigru, that is with `EXTRAS`. What is no release has its origin with it.
+
+    >>> {"jax", "jaxlib", "flax", "orbax-checkpoint", "ml-dtypes"} <= set(installed())
     True
     """
-    return {
-        name: version for name, version in _needed(names).items() if version is not None
-    }
-
-
-def is_here(versions: Mapping[str, str], packages: Iterable[str]) -> bool:
-    """Whether trigru, some packages, and all that they require are of these versions here, where these name them.
-
-    No other name is looked up: it may be anybody's, or of a package for another platform.
-    """
-    here = _needed(["trigru", *packages])
-    named = [
-        (version, versions[name]) for name, version in here.items() if name in versions
-    ]
-    return all(
-        version is not None and version.removesuffix(LOCAL) == of.removesuffix(LOCAL)
-        for version, of in named
-    )
-
-
-def _needed(names: Iterable[str]) -> dict[str, str | None]:
-    """As `installed`, with None for what is required and not installed."""
-    found: dict[str, str | None] = {}
-    rest = list(names)
-    while rest:
-        name = canonicalize_name(rest.pop())
-        if name in found:
+    versions: dict[str, str] = {}
+    remaining = list(names)
+    while remaining:
+        name = canonicalize_name(remaining.pop())
+        if name in versions:
             continue
         try:
-            of = distribution(name)
+            package = distribution(name)
         except PackageNotFoundError:
-            found[name] = None
             continue
-        url = json.loads(
-            of.read_text("direct_url.json") or "{}"
-        )  # of no release; a path may identify a user
-        commit, editable = (
-            url.get("vcs_info", {}).get("commit_id"),
-            url.get("dir_info", {}).get("editable"),
-        )
-        local = ", editable" if editable else LOCAL if url else ""
-        found[name] = of.version + (f", of commit {commit[:12]}" if commit else local)
-        rest += [
-            r.name
-            for r in required(of.requires or (), EXTRAS if name == "trigru" else ("",))
-        ]
-    return found
+        versions[name] = package.version + _origin(package)
+        extras = EXTRAS if name == "trigru" else ("",)
+        for requirement in required(package.requires or (), extras):
+            remaining.append(requirement.name)
+    return versions
 
 
 def required(
     requires: Iterable[str], extras: Iterable[str] = EXTRAS
 ) -> list[Requirement]:
-    """The requirements of a package that are ones here, with one of these extras."""
-    found = map(Requirement, requires)
-    return [
-        r
-        for r in found
-        if r.marker is None
-        or any(r.marker.evaluate({"extra": extra}) for extra in extras)
-    ]
+    """The requirements of a package that count here, with any of these extras."""
+    requirements: list[Requirement] = []
+    for text in requires:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": e}) for e in extras):
+            requirements.append(requirement)
+    return requirements
 
 
-def sources_of(packages: Iterable[str], kept: Kept) -> dict[str, Source]:
-    """The Python files of `PACKAGES` that some packages require, without their tests.
+def sources_of(packages: Iterable[str]) -> dict[str, dict[str, int]]:
+    """The Python files of those of `PACKAGES` that some packages require.
 
-    What is installed from a folder, a commit or a file is left out: its code may change under one version.
+    Each has the checksum of its content without the package's version. Tests are left
+    out, and so is what is installed from a folder, a commit or a file: its code may
+    change under one version.
     """
-    found: dict[str, Source] = {}
+    sources: dict[str, dict[str, int]] = {}
     for name, version in installed(packages).items():
-        if name not in PACKAGES or " " in version:
+        is_release = " " not in version
+        if name not in PACKAGES or not is_release:
             continue
-        files, lines = {}, bytearray()
+        files: dict[str, int] = {}
         for file in sorted(distribution(name).files or (), key=str):
             path = Path(str(file.locate()))
-            if file.suffix == ".py" and not LEFT_OUT & {*file.parts} and path.is_file():
-                content = path.read_bytes()
-                hashes = bytes(zlib.crc32(line) & 0xFF for line in content.split(b"\n"))
-                files[str(file)] = (zlib.crc32(content), len(hashes))
-                lines += hashes
-        found[name] = Source(files, kept.keep(np.frombuffer(bytes(lines), np.uint8)))
-    return found
+            is_left_out = not LEFT_OUT.isdisjoint(file.parts)
+            if file.suffix == ".py" and not is_left_out and path.is_file():
+                content = path.read_bytes().replace(version.encode(), b"")
+                files[str(file)] = zlib.crc32(content)
+        sources[name] = files
+    return sources
 
 
-def edited(old: Read, new: Read) -> Iterator[Change]:
-    """A change for each file that a package has otherwise under the same version, at the first line that differs."""
-    for name, _, place in _differing(old, new, same_version=True):
-        yield Change(
-            "code", name, "other code under the same version", "", place, place
-        )
+def edited_files(old: Snapshot, new: Snapshot) -> Iterator[Change]:
+    """A change for each file that a package has otherwise under the same version."""
+    for package in _packages_of(old, new):
+        if _has_one_version(package, old, new):
+            for file in _differing(package, old, new):
+                text = "other code under the same version"
+                yield Change("code", package, text, "", file)
 
 
-def unnamed(old: Read, new: Read, found: Iterable[Change]) -> dict[str, list[str]]:
-    """The files that another version of a package has otherwise and no change names: what nothing here may have run.
+def unexplained_files(
+    old: Snapshot, new: Snapshot, changes: Iterable[Change]
+) -> dict[str, list[str]]:
+    """The files that another version of a package has otherwise and no change names.
 
-    They are told by the first line that differs. Those that computed something here come first.
+    Nothing here may have run them. Those that computed something come first.
     """
-    named = " ".join(f"{change.what} {change.new} {change.line}" for change in found)
-    run = {
-        line.partition(":")[0]
-        for s in new[0].subjects
-        for trail in s.trails.values()
-        for line in trail.lines
-    }
-    left = (
-        row for row in _differing(old, new, same_version=False) if row[1] not in named
-    )
-    of_packages = grouped(left, lambda row: row[0]).items()
-    return {
-        name: [row[2] for row in sorted(rows, key=lambda row: row[1] not in run)]
-        for name, rows in of_packages
-    }
+    texts = [f"{change.what} {change.new} {change.line}" for change in changes]
+    named = " ".join(texts)
+    run = _run_files(new)
+    unexplained: dict[str, list[str]] = {}
+    for package in _packages_of(old, new):
+        if _has_one_version(package, old, new):
+            continue
+        for text in _differing(package, old, new):
+            file = text.partition(" ")[0]
+            if file not in named and Path(file).name not in OF_RELEASES:
+                unexplained.setdefault(package, []).append(text)
+    for files in unexplained.values():
+        files.sort(key=lambda text: text.partition(" ")[0] not in run)
+    return unexplained
 
 
-def _differing(
-    old: Read, new: Read, *, same_version: bool
-) -> Iterator[tuple[str, str, str]]:
-    """Of packages with the same or another version: package, file, and its first line that differs, as "optax/a.py:64".
-
-    Another version differs beside what holds the version, as far as the number of lines tells.
-    """
-    for name in sorted(old[0].sources.keys() & new[0].sources.keys()):
-        versions = {read[0].machine.versions.get(name) for read in (old, new)}
-        was, now = (_files(read, name) for read in (old, new))
-        for file in (
-            sorted(was.keys() | now.keys())
-            if (len(versions) == 1) == same_version
-            else ()
-        ):
-            if was.get(file) == now.get(file) or (
-                not same_version and Path(file).name in OF_RELEASES
-            ):
-                continue
-            if file not in now or file not in was:
-                yield name, file, f"{file} ({'is gone' if file in was else 'is new'})"
-                continue
-            lines, others = was[file][1], now[file][1]
-            other = [
-                number
-                for number, (a, b) in enumerate(zip_longest(lines, others))
-                if a != b
-            ]
-            may_be_version = re.fullmatch("[^/]+/__init__.py", file) and len(
-                lines
-            ) == len(others)
-            if same_version or not may_be_version or len(other) > OF_VERSION:
-                # without an other line, it has the same hash by chance
-                yield (
-                    name,
-                    file,
-                    f"{file}:{min(other[0] + 1, len(others))}" if other else file,
-                )
+def _origin(package: Distribution) -> str:
+    """Where a distribution is from; "" for a release. A path may identify a user."""
+    origin = json.loads(package.read_text("direct_url.json") or "{}")
+    commit = origin.get("vcs_info", {}).get("commit_id")
+    if commit:
+        return f", of commit {commit[:12]}"
+    if origin.get("dir_info", {}).get("editable"):
+        return ", editable"
+    return ", of a local file" if origin else ""
 
 
-def _files(read: Read, name: str) -> dict[str, tuple[int, bytes]]:
-    """By file, the hash of its content, and of each of its lines."""
-    source, at, files = read[0].sources[name], 0, {}
-    lines = read[1][source.lines].tobytes()
-    for file, (whole, number) in source.files.items():
-        files[file] = (whole, lines[at : at + number])
-        at += number
+def _packages_of(old: Snapshot, new: Snapshot) -> list[str]:
+    """The packages whose files both snapshots have."""
+    return sorted(old.sources.keys() & new.sources.keys())
+
+
+def _has_one_version(package: str, old: Snapshot, new: Snapshot) -> bool:
+    old_version = old.machine.versions.get(package)
+    return old_version == new.machine.versions.get(package)
+
+
+def _differing(package: str, old: Snapshot, new: Snapshot) -> Iterator[str]:
+    """The files of a package with other code, as "optax/a.py (is new)"."""
+    before, after = old.sources[package], new.sources[package]
+    for file in sorted(before.keys() | after.keys()):
+        if file not in after:
+            yield f"{file} (is gone)"
+        elif file not in before:
+            yield f"{file} (is new)"
+        elif before[file] != after[file]:
+            yield file
+
+
+def _run_files(snapshot: Snapshot) -> set[str]:
+    """The files whose lines computed something."""
+    files: set[str] = set()
+    for subject in snapshot.subjects:
+        for observation in subject.observations.values():
+            if observation.trail is not None:
+                for line in observation.trail.lines:
+                    files.add(line.partition(":")[0])
     return files

@@ -4,7 +4,7 @@ from published import DOCS, RESULTS, SITUATIONS, published, row_at, timed
 from support.runs import PORTS
 from trigru.bench.analysis.answer import COMPARED
 from trigru.bench.analysis.pairs import difference, labelled, speedups
-from trigru.bench.commands.matrix import read
+from trigru.bench.upgrades.matrix import read
 
 SMALLEST = [("tiny", phase) for phase in ("step", "forward", "train_step")]
 

@@ -96,7 +96,7 @@ OPTIONS = [
 WORK = (
     "commands.compare.compare",
     "commands.verify.verify_ports",
-    "commands.snapshot.snapshot",
+    "upgrades.snapshot.take_snapshot",
     "upgrades.environments.Environment.snapshot",
 )
 

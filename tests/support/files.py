@@ -9,17 +9,16 @@ from typing import Any
 import msgspec
 import numpy as np
 from safetensors.numpy import save as to_bytes
-from trigru.bench.commands import matrix
-from trigru.bench.upgrades.record import (
+from trigru.bench.upgrades import matrix
+from trigru.bench.upgrades.record import Observation, Program, Subject, Trail
+from trigru.bench.upgrades.snapshot_file import (
     DTYPES,
     FILE,
     RECORD,
-    SIGNATURE,
-    Subject,
-    Trail,
+    ArrayStore,
     decode,
-    name_of,
 )
+from trigru.bench.upgrades.steps import SIGNATURE
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
 from trigru.impls import checkpoints
@@ -47,45 +46,40 @@ def write_run(path: Path) -> None:
 
 
 def write_snapshot(path: Path) -> None:
-    """A snapshot of linen, with a proof; beside its arrays it has those that would be wrong."""
-    linen = Subject(
-        "linen",
-        "linen",
-        draws={"gru": {".w": name_of(DRAWN)}},
-        programs={CALL: {"dots": 2}},
-        values={
-            "forward in float64": {"carry": name_of(DRAWN)},
-            CALL: {"carry": name_of(DRAWN)},
-        },
-        trails={
-            "forward": Trail(
-                ["a.py:1 (add of shape 3)"], name_of(STEPS), name_of(SIGNATURES)
-            )
-        },
+    """A snapshot of linen; beside its arrays it has those that would be wrong."""
+    store = ArrayStore()
+    for array in BAD_ARRAYS.values():
+        store.keep(array)
+    drawn = store.keep(DRAWN)
+    lines = ["a.py:1 (add of shape 3)"]
+    forward = Observation(
+        exact_results={"carry": drawn},
+        trail=Trail(lines, store.keep(STEPS), store.keep(SIGNATURES)),
     )
-    arrays = {
-        name_of(array): array
-        for array in (DRAWN, STEPS, SIGNATURES, *BAD_ARRAYS.values())
-    }
-    leave(path.parent, linen, arrays=arrays, equality=PROOF[3:6])
+    called = Observation(results={"carry": drawn}, program=Program(dots=2))
+    gru = Observation(draws={".w": drawn})
+    observations = {"gru": gru, "forward": forward, CALL: called}
+    linen = Subject("linen", "linen", observations=observations)
+    leave(path.parent, linen, arrays=store)
 
 
 def write_matrix(path: Path) -> None:
-    facts: Any = {
-        "python": "3.13",
-        "versions": {"jax": "0.5.0"},
-        "seconds": [1.5, 20.0],
-    }
-    facts |= {
-        "counts": {"pure": {"calls": 1}},
-        "facts": {"pure": {"works": "yes", "equal": "", "lines": 9}},
-    }
-    rows = [matrix.MatrixRow(f"jax=={n}", [], "2025-01-15", **facts) for n in (1, 2)]
-    path.write_bytes(
-        msgspec.json.encode(
-            matrix.Matrix(matrix.SCHEMA, ["trigru", "matrix"], ENDED, "A CPU", rows)
+    rows = []
+    for number in (1, 2):
+        row = matrix.MatrixRow(
+            f"jax=={number}",
+            [],
+            "2025-01-15",
+            python="3.13",
+            versions={"jax": "0.5.0"},
+            seconds=[1.5, 20.0],
+            counts={"pure": {"calls": 1}},
+            facts={"pure": matrix.Facts("yes", 9)},
         )
-    )
+        rows.append(row)
+    command = ["trigru", "matrix"]
+    content = matrix.Matrix(matrix.SCHEMA, command, ENDED, "A CPU", rows)
+    path.write_bytes(msgspec.json.encode(content))
 
 
 #: By name of a file, what writes a good one: first of those with a schema.

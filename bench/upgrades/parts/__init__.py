@@ -4,10 +4,8 @@ The line is the name of its program, so that one more is one line. `PARTS` of a 
 arguments and defaults of all that the modules in `PUBLIC` offer are kept, too.
 """
 
-import inspect
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial, reduce  # noqa: F401  (in tables, as all names of this module)
 from importlib import import_module
@@ -19,70 +17,24 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from ....common.compat import enable_x64
-from ..functions import Called, Example, Rows, bytes_of, look_at
-from ..record import Kept, Subject
-from ..worker import survived
+from ..noticing import survived
+from ..observing import Call, Example, Rows, TraceCounter, bytes_of, look_at
+from ..record import Subject
+from ..signatures import signatures_of
+from ..snapshot_file import ArrayStore
 
 #: Sizes: batch, time, inputs and features.
 B, T, D, H = 3, 4, 5, 6
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
-def look_at_parts(subject: Subject, kept: Kept) -> None:
+def look_at_parts(subject: Subject, store: ArrayStore) -> None:
     """The facts of a framework's own parts. What fails is a problem of its own, and the others go on."""
     with survived(subject, "import"):
         module = import_module(f".{subject.framework}", __name__)
-        look_at(subject, kept, module.PARTS)
+        look_at(subject, store, module.PARTS)
         for name in module.PUBLIC:
-            with survived(subject, "arguments of", name):
+            with survived(subject, f"arguments of {name}"):
                 subject.signatures |= dict(signatures_of(name))
-
-
-def signatures_of(module: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The arguments of all functions, classes and their own methods that a module offers."""
-    for name, thing in vars(import_module(module)).items():
-        home = getattr(thing, "__module__", None) or ""
-        if (
-            name.startswith("_")
-            or not callable(thing)
-            or home.partition(".")[0] != module.partition(".")[0]
-        ):
-            continue
-        yield f"{module}.{name}", arguments_of(thing)
-        for method, function in vars(thing).items() if isinstance(thing, type) else ():
-            own = (
-                inspect.isfunction(function) and function.__module__ == home
-            )  # no initializer that is a default
-            if own and (not method.startswith("_") or method == "__call__"):
-                yield f"{module}.{name}.{method}", arguments_of(function)
-
-
-def arguments_of(thing: Any) -> dict[str, str]:
-    """The arguments of a function or a class, with the defaults as text; "" for none. Keywords have no order."""
-    try:
-        taken = inspect.signature(
-            thing.__init__ if isinstance(thing, type) else thing
-        ).parameters  # not of a metaclass
-    except (TypeError, ValueError):  # of C
-        return {}
-    arguments = [argument for argument in taken.values() if argument.name != "self"]
-    arguments.sort(key=lambda a: (a.kind, a.name if a.kind is a.KEYWORD_ONLY else ""))
-    return {
-        _STARS.get(a.kind, "") + a.name: ""
-        if a.default is a.empty
-        else text_of(a.default)
-        for a in arguments
-    }
-
-
-def text_of(default: Any) -> str:
-    """A default as text that is the same in each process."""
-    if callable(default) and hasattr(default, "__qualname__"):
-        return f"{getattr(default, '__module__', '')}.{default.__qualname__}"
-    if isinstance(default, set | frozenset):
-        return f"{{{', '.join(sorted(map(text_of, default)))}}}"
-    return _ADDRESS.sub("", repr(default))
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -129,9 +81,9 @@ def half() -> dict[str, Any]:
     return {"x": jnp.asarray(100 + normal(B, T, D), "bfloat16")}
 
 
-def called(call: Callable[[], Any], *, counted: bool = True) -> Called:
+def called(call: Callable[[], Any], *, counted: bool = True) -> Call:
     """A call that is made as it is. It is made once where what it costs does not count."""
-    return Called(lambda _: call, counted=counted)
+    return Call(call, counted=counted)
 
 
 def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -145,7 +97,7 @@ def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
     return check
 
 
-def policies_of(checkpoint: Callable[..., Any]) -> Called:
+def policies_of(checkpoint: Callable[..., Any]) -> Call:
     """The bytes that each policy of a `jax.checkpoint` keeps; both named values and both products have other sizes."""
     matrices, matrix, policies = normal(B, H, T), normal(T, D), jax.checkpoint_policies
 
@@ -201,7 +153,7 @@ def lines_of(text: str) -> list[str]:
     return text.strip().splitlines()
 
 
-def rows(make: Callable[[str], Example | Called]) -> Callable[[str], Rows]:
+def rows(make: Callable[[str], Example | Call]) -> Callable[[str], Rows]:
     """Makes a row for each line of a table, which is its name."""
     return lambda text: {line: partial(make, line) for line in lines_of(text)}
 
@@ -258,7 +210,12 @@ class Lines:
 
     def called(self, text: str) -> Rows:
         """Rows of functions that are called as they are, in which `ran` counts what it traces."""
-        return rows(lambda line: Called(lambda ran: self.value(line, ran=ran)))(text)
+
+        def make(line: str) -> Call:
+            traces = TraceCounter()
+            return Call(self.value(line, ran=traces.counted), traces)
+
+        return rows(make)(text)
 
     def compiled(
         self, names: Callable[[], dict[str, Any]], jit: Any = jax.jit
@@ -281,7 +238,7 @@ class Lines:
         )(text)
         return {f"dtypes of {line}": make for line, make in made.items()}
 
-    def refused(self, text: str) -> Called:
+    def refused(self, text: str) -> Call:
         """Which lines of a table, which are mistakes, are refused, by an exception of any kind."""
 
         def is_refused(line: str) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..functions import Example
+from ..observing import Example
 from . import (
     KEY,
     B,

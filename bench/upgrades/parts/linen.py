@@ -20,7 +20,7 @@ from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
-from ..functions import Example
+from ..observing import Example
 from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, rows
 
 LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ..functions import Example
+from ..observing import Example
 from . import (
     CARRY,
     FRAME,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..functions import Called, Example
+from ..observing import Call, Example
 from . import B, H, Lines, Rows, called, lines_of, normal, paths, rows
 
 GRADIENT, PAIR = 1e-4 * normal(B, H, seed=1), [normal(B, H), normal(B, H, seed=7)]
@@ -110,7 +110,7 @@ def _trained(make: Callable[[], Any]) -> Example:
     )
 
 
-def _state(make: Callable[[], Any]) -> Called:
+def _state(make: Callable[[], Any]) -> Call:
     """The paths of the leaves of an optimizer's state."""
     return called(
         lambda: paths(jax.eval_shape(make().init, normal(B, H))), counted=False

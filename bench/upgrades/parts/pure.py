@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree  # noqa: F401  (in a table)
 from jax.scipy import special  # noqa: F401
 
 from ....common.program import evaluate
-from ..functions import Example
+from ..observing import Example
 from . import (
     CARRY,
     B,

@@ -2,348 +2,254 @@
 
 import json
 import sys
-from importlib.metadata import distribution, version
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from support.cli import call, invoke
 from support.runs import MACHINE, draw_run, save, with_machine
-from support.snapshots import Made, leave, release_of, snapshot_of, step_calls
-from trigru.bench.commands import diff, snapshot
-from trigru.bench.commands.diff import UNREAD, read_kinds
-from trigru.bench.upgrades import installed
-from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
-from trigru.bench.upgrades.record import (
-    CONTENT,
-    FAILING,
-    KINDS,
-    Change,
-    Source,
-    Subject,
-    load,
-    name_of,
+from support.snapshots import (
+    STEP,
+    MadeUp,
+    leave,
+    machine_with,
+    snapshot_of,
+    stepping,
 )
-from trigru.bench.upgrades.tables import change_lines
-from trigru.common.equality.measurement import Measurement
-from trigru.common.errors import InputError
+from trigru.bench.upgrades.diff import read_kinds, take_now, take_with_candidates
+from trigru.bench.upgrades.environments import EnvironmentFailedError
+from trigru.bench.upgrades.record import FACTS, FAILING, Observation, Subject
+from trigru.bench.upgrades.snapshot_file import ArrayStore, load
+from trigru.common.errors import InputError, UnjudgedError
 
-ARRAYS = np.arange(3.0), np.arange(3.0) + 1
-HASH = np.zeros(1, np.uint8)
 MINE = """
 import jax.numpy as jnp
 import numpy as np
 from trigru.parity import Model
 
+def apply(params, x):
+    return jnp.tanh(x @ params["w"]) {more}
+
 x = np.linspace(-1, 1, 12, dtype="f4").reshape(4, 3)
-reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, lambda p, x: jnp.tanh(x @ p["w"]) {more})
+reference = Model({{"w": np.linspace(0, 1, 6, dtype="f4").reshape(3, 2)}}, apply)
 """
-
-
-@pytest.fixture
-def folders(tmp_path):
-    def write(name, **facts):
-        arrays = {name_of(array): array for array in ARRAYS}
-        leave(tmp_path / name, Subject("linen", "linen", **facts), arrays=arrays)
-        return str(tmp_path / name)
-
-    return write
 
 
 @pytest.fixture(scope="module")
 def taken(tmp_path_factory):
+    """The folder of a snapshot of plain JAX, and what was printed."""
     folder = tmp_path_factory.mktemp("taken")
-    said = [
-        invoke("snapshot", "--port", "pure", "--no-equality", "-o", str(folder / name))
-        for name in ("a", "b")
-    ]
-    assert [done.exit_code for done in said] == [0, 0], said[0].output
-    return folder, said
+    done = invoke("snapshot", "--port", "pure", "-o", str(folder))
+    assert done.exit_code == 0, done.output
+    return folder, done.stdout
 
 
 def test_a_snapshot_says_what_it_holds(taken):
-    folder, (said, _) = taken
-    assert "What the snapshot holds" in said.stdout
-    assert [
-        line.split()[0] for line in said.stdout.splitlines() if line.startswith("pure")
-    ] == ["pure", "pure:fused"]
-    of, _ = load(folder / "a")
-    assert all(
-        not s.problems and s.values and s.calls and s.draws and s.tree and s.trails
-        for s in of.subjects
-    )
-    pure = of.subjects[0]
+    folder, printed = taken
+    assert "What the snapshot holds" in printed
+    lines = [line for line in printed.splitlines() if line.startswith("pure")]
+    assert [line.split()[0] for line in lines] == ["pure", "pure:fused"]
+
+    snapshot = load(folder).snapshot
+    assert [subject.problems for subject in snapshot.subjects] == [{}, {}, {}]
+    pure = snapshot.subjects[0]
     assert pure.styles
-    assert any(
-        line.startswith("trigru/impls/pure.py:")
-        for line in pure.trails["forward"].lines
-    )
-    assert (
-        sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file())
-        < 3_500_000
-    )
+    assert pure.observations["gru"].draws
+    forward = pure.observations["forward"]
+    assert forward.exact_results
+    trail = forward.trail.lines
+    assert any(line.startswith("trigru/impls/pure.py:") for line in trail)
+    costs = [seen.cost for seen in pure.observations.values() if seen.cost]
+    assert all(cost.lines for cost in costs)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < 3_500_000
 
 
 def test_snapshots_of_what_is_installed_do_not_differ(taken):
     folder, _ = taken
-    for newer in (str(folder / "b"), "--now"):
-        done = invoke("diff", str(folder / "a"), newer, "--fail-on", "all")
-        assert done.exit_code == 0, done.output
-        assert done.stdout.startswith(
-            "Nothing changed.\nBoth are of the same versions."
-        )
-
-
-def test_a_change_of_a_kind_that_fails_and_what_is_not_offered_which_does_not(
-    folders, tmp_path, capsys
-):
-    drawn = [{"gru": {".w of key 0": name_of(array)}} for array in ARRAYS]
-    old, new = (
-        folders(name, draws=draws)
-        for name, draws in zip(("old", "new"), drawn, strict=True)
-    )
-    done = invoke("diff", old, new)
-    assert done.exit_code == 1
-    assert done.stdout.startswith("FAILED: draws 1.\n")
-    assert invoke("diff", old, new, "--fail-on", "broken,function").exit_code == 0
-    assert invoke("diff", old, new, "--fail-on", "none").exit_code == 0
-    missing = Measurement(
-        "nnx", "hvp", None, "call", "float64", None, 0.0, "not offered: by this flax"
-    )
-    wrong = Measurement("nnx", "forward", None, "carry", "float64", 1.0, 1e-12)
-    snapshot.tell(tmp_path / "s", snapshot_of(equality=[missing, wrong]))
-    assert "1 of 2 measurements of equality failed: " in capsys.readouterr().err
-
-
-def test_parameter_files_are_read_only_by_the_packages_of_the_second_snapshot(
-    tmp_path, monkeypatch
-):
-    (tmp_path / "odd-1.dist-info").mkdir()
-    (tmp_path / "odd-1.dist-info" / "METADATA").write_text(
-        "Name: odd\nVersion: 1\nRequires-Dist: jax>dev\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    content = np.frombuffer(b"no file of this kind", np.uint8)
-    pure = Subject(
-        "pure", "pure", checkpoints={".safetensors": {CONTENT: name_of(content)}}
-    )
-    leave(tmp_path / "old", pure, arrays={name_of(content): content})
-    here = {
-        "numpy": np.__version__,
-        "trigru": "of another commit",
-        "python": "3.0",
-        "nvidia-cudnn": "9",
-    }
-    of_others = {
-        "": "1",
-        "../odd": "1",
-        "a b\0": "",
-        "odd": "2",
-    }  # names by anybody, and invalid metadata
-    read, unread = (1, "reading a file as .safetensors"), (0, UNREAD)
-    cases = [
-        ({}, read),
-        ({"numpy": "1"}, unread),
-        ({"numpy": f"{np.__version__}, of a local file"}, read),
-    ]
-    cases += [({name: number}, read) for name, number in of_others.items()]
-    cases += [({"msgpack": number}, unread) for number in (version("msgpack"), "")]
-    for other, (code, said) in cases:
-        if "msgpack" in other:  # which flax requires
-
-            def without(name):
-                return distribution(name if name != "msgpack" else "not-installed")
-
-            monkeypatch.setattr(installed, "distribution", without)
-        machine = msgspec.structs.replace(MACHINE, versions=here | other)
-        leave(
-            tmp_path / "new", pure, arrays={name_of(content): content}, machine=machine
-        )
-        done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"))
-        assert (done.exit_code, said in " ".join(done.stdout.split())) == (code, True)
-
-
-def test_many_changes_are_counted_and_with_details_listed(folders):
-    trees = [{f".leaf{n}": f"float{k}({n},)" for n in range(30)} for k in (16, 32)]
-    old, new = (folders(f"f{k}", tree=trees[k]) for k in (0, 1))
-    short, long = (
-        invoke("diff", old, new, *more).stdout for more in ((), ("--details",))
-    )
-    assert "(and 15 more like this: --details)" in short
-    assert len(short.splitlines()) <= 20
-    assert long.count("float32(") >= 30
-    ports = [
-        Change("function", name, "x" * 161, "", "", "a.py:1")
-        for name in ("nnx", "nnx:fused", "pure:fused")
-    ]
-    assert (
-        f"function: nnx, pure:fused: {'x' * 160}…: none"
-        in change_lines(ports, FAILING)[2]
-    )
-
-
-@pytest.mark.parametrize("fail_on", [FAILING, ("bits", "tree")])
-def test_each_kind_is_shown_before_a_second_change_of_one_and_first_what_fails(fail_on):
-    found = [
-        Change(kind, f"part {n}", "it", "", f"{n}", f"a.py:{n}")
-        for n in range(9)
-        for kind in KINDS
-    ]
-    lines = [
-        line
-        for line in change_lines(found, fail_on)[2:]
-        if not line.startswith("    at ")
-    ]
-    ordered = sorted(KINDS, key=lambda kind: kind not in fail_on)
-    assert [line.partition(":")[0] for line in lines] == ordered
-    for text in ("more like this", "(and 8 more like this: --details)"):
-        assert [text in line for line in lines] == [kind in fail_on for kind in ordered]
-
-
-def test_a_diff_goes_from_old_to_new_and_is_printed_for_machines_too(tmp_path):
-    for name, lines, code, jax in (
-        ("old", 100, 1, "0.5.0"),
-        ("new", 200, 2, "0.6.0"),
-        ("calm", 100, 2, "0.6.0"),
-    ):
-        machine = msgspec.structs.replace(
-            MACHINE, versions=MACHINE.versions | {"jax": jax}
-        )
-        sources, hashes = (
-            {"jax": Source({"jax/nn.py": (code, 1)}, name_of(HASH))},
-            {name_of(HASH): HASH},
-        )
-        subject = Subject("pure", "pure", calls=step_calls(lines))
-        leave(tmp_path / name, subject, machine=machine, arrays=hashes, sources=sources)
-    words = ("diff", str(tmp_path / "old"), str(tmp_path / "new"))
-    text, content = (
-        invoke(*words).stdout,
-        json.loads(invoke(*words, "--format", "json").stdout),
-    )
-    (finding,) = content["findings"]
-    assert (finding["kind"], finding["subject"], finding["failed"]) == (
-        "calls",
-        "pure",
-        True,
-    )
-    assert finding["text"] == "train_step jit adam float32: 200 lines, was 100 lines"
-    other = "Other code that no change leads to: 1 file of jax (jax/nn.py)."
-    for line in (
-        "Versions: jax 0.5.0 -> 0.6.0.",
-        f"calls: pure: {finding['text']}",
-        other,
-    ):
-        assert line in text
-    assert other in content["head"]
-    calm = invoke(*words[:2], str(tmp_path / "calm"))
-    assert (calm.exit_code, calm.stdout.splitlines()[0]) == (
-        0,
-        "Nothing that is checked changed.",
-    )
-    leave(tmp_path / "mine", Subject("mine", "mine"))
-    code, _, err = call("diff", str(tmp_path / "old"), str(tmp_path / "mine"))
-    assert (code, "no port in common" in err) == (125, True)
-
-
-def test_kinds_of_changes_are_read():
-    kinds = {
-        None: FAILING,
-        "all": tuple(kind for kind in KINDS if kind != "better"),
-        "none": (),
-        "bits": ("bits",),
-    }
-    kinds |= {" memory , draws,memory ": ("memory", "draws"), "none,draws": ("draws",)}
-    assert {text: read_kinds(text) for text in kinds} == kinds
+    done = invoke("diff", str(folder), "--now", "--fail-on", "all")
+    assert done.exit_code == 0, done.output
+    same = "Nothing changed.\nBoth are of the same versions."
+    assert done.stdout.startswith(same)
 
 
 @pytest.mark.parametrize(
-    ("holds", "compared"),
+    ("options", "exit_code"),
     [
-        ("ss", "s"),
-        ("rr", "r"),
-        ("bb", "sr"),
-        ("br", "r"),
-        ("rb", "r"),
-        ("sb", "s"),
-        ("bs", "s"),
-        ("sr", ""),
-        ("rs", ""),
+        ([], 1),
+        (["--fail-on", "broken,function"], 0),
+        (["--fail-on", "none"], 0),
     ],
 )
-def test_what_two_folders_both_hold_is_compared(tmp_path, holds, compared):
-    """A folder holds a snapshot, a run or both."""
-    places = [tmp_path / name for name in ("old", "new")]
-    for place, held in zip(places, holds, strict=True):
-        leave(place, Subject("pure", "pure")) if held in "sb" else place.mkdir()
-        if held in "rb":
-            save(
-                draw_run(1, groups=("tiny/forward",), processes=2, rounds=3),
-                place / "results.json",
-            )
-    done = invoke("diff", *map(str, places))
-    said = [
-        name
-        for name, text in (("s", "Nothing changed."), ("r", "Speed: of "))
-        if text in done.stdout
-    ]
-    assert said == [*compared]
-    page = invoke("diff", *map(str, places), "--output", str(tmp_path / "to"))
+def test_a_change_of_a_kind_that_fails_is_exit_code_1(tmp_path, options, exit_code):
+    for name, first in (("old", 0.0), ("new", 1.0)):
+        store = ArrayStore()
+        draws = store.keep_all({".w": np.arange(3.0) + first})
+        linen = Subject("linen", "linen", observations={"gru": Observation(draws)})
+        leave(tmp_path / name, linen, arrays=store)
+    done = invoke("diff", str(tmp_path / "old"), str(tmp_path / "new"), *options)
+    assert done.exit_code == exit_code
+    assert done.stdout.startswith("FAILED: draws 1.\n") == (exit_code == 1)
+
+
+def test_many_changes_are_counted_and_with_details_listed(tmp_path):
+    folders = []
+    for bits in (16, 32):
+        observations = {}
+        for number in range(30):
+            leaves = {"leaf": f"float{bits}({number},)"}
+            observations[f"part {number}"] = Observation(leaves=leaves)
+        folders.append(str(tmp_path / f"{bits}"))
+        leave(Path(folders[-1]), Subject("linen", "linen", observations=observations))
+    short = invoke("diff", *folders).stdout
+    long = invoke("diff", *folders, "--details").stdout
+    assert "(and 15 more like this: --details)" in short
+    assert len(short.splitlines()) <= 20
+    assert long.count("float32(") >= 30
+
+
+@pytest.fixture
+def upgraded(tmp_path):
+    """Folders of snapshots before and after an upgrade of jax, with other code."""
+    facts = {
+        "old": (100, 1, "0.5.0"),
+        "slower": (200, 2, "0.6.0"),
+        "calm": (100, 2, "0.6.0"),
+    }
+    for name, (lines, checksum, jax) in facts.items():
+        machine = machine_with(MACHINE.versions | {"jax": jax})
+        sources = {"jax": {"jax/nn.py": checksum}}
+        subject = stepping("pure", lines)
+        leave(tmp_path / name, subject, machine=machine, sources=sources)
+    return tmp_path
+
+
+OTHER_CODE = "Other code that no change leads to: 1 file of jax (jax/nn.py)."
+SLOWER = f"{STEP}: 200 lines, was 100 lines"
+
+
+def test_a_diff_goes_from_old_to_new(upgraded):
+    lines = invoke("diff", str(upgraded / "old"), str(upgraded / "slower")).stdout
+    assert "Versions: jax 0.5.0 -> 0.6.0." in lines
+    assert f"calls: pure: {SLOWER}" in lines
+    assert OTHER_CODE in lines
+
+
+def test_a_diff_is_printed_for_machines(upgraded):
+    old, new = str(upgraded / "old"), str(upgraded / "slower")
+    content = json.loads(invoke("diff", old, new, "--format", "json").stdout)
+    (finding,) = content["findings"]
+    assert (finding["kind"], finding["subject"]) == ("calls", "pure")
+    assert finding["failed"]
+    assert finding["text"] == SLOWER
+    assert OTHER_CODE in content["head"]
+
+
+def test_other_code_without_a_change_is_said_and_does_not_fail(upgraded):
+    done = invoke("diff", str(upgraded / "old"), str(upgraded / "calm"))
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Nothing that is checked changed.\n")
+
+
+def test_snapshots_with_nothing_in_common_are_not_judged(upgraded):
+    leave(upgraded / "mine", Subject("mine", "mine"))
+    code, _, err = call("diff", str(upgraded / "old"), str(upgraded / "mine"))
+    assert code == 125
+    assert "no port in common" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (None, FAILING),
+        ("all", FACTS),
+        ("none", ()),
+        ("bits", ("bits",)),
+        (" memory , draws,memory ", ("memory", "draws")),
+        ("none,draws", ("draws",)),
+    ],
+)
+def test_kinds_of_changes_are_read(text, kinds):
+    assert read_kinds(text) == kinds
+
+
+def hold(folder, holds):
+    """Fill a folder with a snapshot ("s"), a run ("r") or both ("b")."""
+    folder.mkdir()
+    if holds in "sb":
+        leave(folder, Subject("pure", "pure"))
+    if holds in "rb":
+        run = draw_run(1, groups=("tiny/forward",), processes=2, rounds=3)
+        save(run, folder / "results.json")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "compared"),
+    [
+        ("s", "s", "s"),
+        ("r", "r", "r"),
+        ("b", "b", "sr"),
+        ("b", "r", "r"),
+        ("r", "b", "r"),
+        ("s", "b", "s"),
+        ("b", "s", "s"),
+        ("s", "r", ""),
+        ("r", "s", ""),
+    ],
+)
+def test_what_two_folders_both_hold_is_compared(tmp_path, old, new, compared):
+    folders = [hold(tmp_path / "old", old), hold(tmp_path / "new", new)]
+    printed = invoke("diff", *folders).stdout
+    assert ("Nothing changed." in printed) == ("s" in compared)
+    assert ("Speed: of " in printed) == ("r" in compared)
+    page = invoke("diff", *folders, "--output", str(tmp_path / "to"))
     assert isinstance(page.exception, InputError) == ("r" not in compared)
 
 
-def test_a_failure_counts_more_than_what_cannot_be_judged(tmp_path):
-    folders = [tmp_path / name for name in ("old", "new")]
-    for number, folder in enumerate(folders):
-        leave(folder, Subject("pure", "pure", calls=step_calls(100 + 100 * number)))
+@pytest.mark.parametrize(("fail_on", "exit_code"), [("all", 1), ("none", 125)])
+def test_a_failure_counts_more_than_what_cannot_be_judged(tmp_path, fail_on, exit_code):
+    folders = []
+    for number in range(2):
+        folder = tmp_path / f"{number}"
+        leave(folder, stepping("pure", 100 + 100 * number))
         run = draw_run(1, groups=("tiny/forward",), processes=2, rounds=3)
         save(with_machine(run, device=f"CPU {number}"), folder / "results.json")
-    for fail_on, code in (("all", 1), ("none", 125)):
-        done = invoke(
-            "diff", *map(str, folders), "--fail-on", fail_on, "--format", "json"
-        )
-        assert (done.exit_code, json.loads(done.stdout)["passed"]) == (code, False)
+        folders.append(str(folder))
+    done = invoke("diff", *folders, "--fail-on", fail_on, "--format", "json")
+    assert done.exit_code == exit_code
+    assert json.loads(done.stdout)["passed"] is False
 
 
-def test_candidates_are_compared_by_a_snapshot_of_theirs_or_not_judged(
-    tmp_path, monkeypatch
-):
-    taken = []
+def test_candidates_are_looked_at_in_an_environment_of_theirs(tmp_path):
+    environments = MadeUp(subjects=lambda number: [stepping("pure", 200)])
+    old = snapshot_of(stepping("pure", 100))
+    take_with_candidates(tmp_path, old, ["jax==0.1.0"], environments)
+    assert environments.taken == [("jax==0.1.0", ["--port=pure"])]
+    (pure,) = load(tmp_path).snapshot.subjects
+    assert pure.observations[STEP].cost.lines == 200
 
-    def snapshot(made, folder, arguments):
-        taken.append(arguments)
-        if release_of(made) == 2:
-            raise EnvironmentFailedError("it broke", lasting=False)
-        leave(folder, Subject("pure", "pure", calls=step_calls(200)))
 
-    monkeypatch.setattr(diff, "Environments", Made)
-    monkeypatch.setattr(Environment, "snapshot", snapshot)
-    leave(tmp_path, Subject("pure", "pure", calls=step_calls(100)))
-    for release, left, said in (
-        (1, 1, "200 lines, was 100 lines"),
-        (2, 125, "jax==0.2.0 has no snapshot, so that"),
-    ):
-        code, out, err = call(
-            "diff", str(tmp_path), "--now", "--with", f"jax==0.{release}.0"
-        )
-        assert (code, said in out + err) == (left, True), out + err
-    assert taken == [["--port=pure", "--no-equality"]] * 2
+def test_candidates_without_a_snapshot_are_not_judged(tmp_path):
+    def fail(number):
+        raise EnvironmentFailedError("it broke", lasting=False)
+
+    old = snapshot_of(stepping("pure", 100))
+    with pytest.raises(UnjudgedError, match=r"jax==0\.2\.0 has no snapshot"):
+        take_with_candidates(tmp_path, old, ["jax==0.2.0"], MadeUp(subjects=fail))
 
 
 @pytest.mark.parametrize("file", ["/tmp/evil.py", "../evil.py", "link/evil.py"])
+@pytest.mark.parametrize("others", [[], [Subject("model", "mine.py")]])
 def test_a_file_elsewhere_is_not_run_because_a_snapshot_names_it(
-    tmp_path, monkeypatch, file
+    tmp_path, monkeypatch, file, others
 ):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     Path("link").symlink_to(tmp_path)
-    (tmp_path / "evil.py").write_text("raise SystemExit('it ran')")
-    for subjects in (
-        [Subject("model", file)],
-        [Subject("model", "mine.py"), Subject("model", file)],
-    ):
-        with pytest.raises(InputError, match="is not run since OLD says so"):
-            diff._take_now(Path("x"), snapshot_of(*subjects), ())
+    old = snapshot_of(*others, Subject("model", file))
+    with pytest.raises(InputError, match="is not run since OLD says so"):
+        take_now(Path("x"), old, read_models=pytest.fail)
 
 
 def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatch):
@@ -355,7 +261,5 @@ def test_a_model_of_a_file_is_told_by_the_line_that_changed(tmp_path, monkeypatc
     done = invoke("diff", "snapshot", "--now")
     assert done.exit_code == 1, done.stderr
     assert "function: model: call in float64: result: 2 times as large" in done.stdout
-    assert (
-        "at mine.py:7 (mul of shape 4x2); before: mine.py:7 (tanh of shape 4x2)"
-        in done.stdout
-    )
+    line = "at mine.py:7 (mul of shape 4x2); before: mine.py:7 (tanh of shape 4x2)"
+    assert line in done.stdout

@@ -20,10 +20,10 @@ from support.files import (
     with_text,
 )
 from trigru.bench.analysis.merge import load
-from trigru.bench.commands import matrix
 from trigru.bench.reporting.answer import show_run
-from trigru.bench.upgrades import record
-from trigru.bench.upgrades.record import name_of
+from trigru.bench.upgrades import matrix, snapshot_file
+from trigru.bench.upgrades.matrix_page import matrix_tables
+from trigru.bench.upgrades.snapshot_file import name_of
 from trigru.common.errors import TrigruError
 from trigru.impls import checkpoints
 
@@ -40,8 +40,8 @@ def show_all(path):
 READERS = {
     "results.json": (load, show_all),
     "results.partial.jsonl": (load, show_all),
-    record.FILE: (lambda path: record.load(path.parent),),
-    "matrix.json": (matrix.read, lambda path: matrix.matrix_tables(matrix.read(path))),
+    snapshot_file.FILE: (lambda path: snapshot_file.load(path.parent),),
+    "matrix.json": (matrix.read, lambda path: matrix_tables(matrix.read(path))),
 }
 
 
@@ -63,7 +63,11 @@ def read(path):
 
 BEGUN, PLAN = "trigru begun", "trigru begun plan"
 OF_LINEN, SAMPLE = "trigru facts 2", "trigru samples 2"
-OF_SUBJECT, OF_TRAIL = "subjects 0", "subjects 0 trails forward"
+OF_TRAIL = "subjects 0 observations forward trail"
+
+
+def with_fewer_than_no_dots(observations):
+    observations[CALL]["program"]["dots"] = -5
 
 
 def twice(records):
@@ -120,16 +124,10 @@ LIES = {
         },
         "it has not ended": {"trigru": {"ended": None}},
     },
-    record.FILE: {
+    snapshot_file.FILE: {
         "datetime is 'yesterday'": {"": {"datetime": "yesterday"}},
         "it has linen twice": {"subjects": twice},
-        "was not there .no flax., and has facts": {OF_SUBJECT: {"missing": "no flax"}},
-        "has linen .* twice": {"equality": more(0, error=0.1)},
-        "its proof lacks linen": {"equality *": {"port": "nnx"}},
-        "forward in float64 failed, and has results": {
-            OF_SUBJECT: {"problems": {"forward in float64": "TypeError: no"}}
-        },
-        "programs": {f"{OF_SUBJECT} programs": {CALL: {"dots": -5}}},
+        "int` >= 0": {"subjects 0 observations": with_fewer_than_no_dots},
         "linen: the trail of forward has a step .* .1, 2, 2, 1, 2.": {
             OF_TRAIL: {"steps": name_of(BAD_ARRAYS["line"])}
         },
@@ -150,10 +148,6 @@ LIES = {
     "matrix.json": {
         "has the version set jax==1 twice": {"rows": twice},
         "datetime is '2025-13-99'": {"rows 1": {"day": "2025-13-99"}},
-        "has facts, and could not be installed": {
-            "rows 1": {"reason": "could not be installed"}
-        },
-        "has facts, and no versions": {"rows 1": {"versions": {}}},
         "schema 9, expected": {"": {"schema": 9}},
         "required field `command`": {"": lambda record: record.pop("command")},
     },

@@ -4,160 +4,165 @@ import json
 from datetime import date, timedelta
 
 import pytest
-from support.cli import call, invoke
 from support.snapshots import RELEASES as MADE_UP
-from support.snapshots import Made, leave, release_of, step_calls
-from trigru.bench.commands import bisect as command
-from trigru.bench.upgrades.environments import Environment, VersionSet, read_set
-from trigru.bench.upgrades.record import Subject
+from support.snapshots import MadeUp, stepping
+from trigru.bench.upgrades.bisect import bisect, judge_by_command
+from trigru.bench.upgrades.search import search
+from trigru.bench.upgrades.version_sets import VersionSet, read_set
 from trigru.common.errors import InputError, TrigruError, UnjudgedError
 
 START = date(2025, 1, 1)
-JAX = {0: "0.4.37", 9: "0.4.38", 17: "0.5.0", 30: "0.5.1"}
-FLAX = {0: "0.10.1", 5: "0.10.2", 17: "0.10.3"}
-RELEASES = {"jax": list(JAX.values()), "flax": list(FLAX.values())}
+#: The releases of two packages, by the number of the day on which each came.
+RELEASED = {
+    "jax": {0: "0.4.37", 9: "0.4.38", 17: "0.5.0", 30: "0.5.1"},
+    "flax": {0: "0.10.1", 5: "0.10.2", 17: "0.10.3"},
+}
+RELEASES = {name: list(days.values()) for name, days in RELEASED.items()}
+CHANGES = [(name, number) for name in RELEASES for number in RELEASES[name][1:]]
+
+
+def day_set(number):
+    day = START + timedelta(days=number)
+    return VersionSet(day.isoformat(), (), day)
 
 
 class World:
-    def __init__(self, changed, broken=()):
-        self.changed, self.broken, self.judged = changed, set(broken), []
+    """A history in which one release changed something, and another runs nowhere."""
 
-    def resolve(self, of):
-        if of.day is None:
-            versions = dict(requirement.split("==") for requirement in of.requirements)
+    def __init__(self, name, number, broken=None):
+        self.name, self.number = name, number
+        self.broken = broken
+        self.judged = []
+
+    def resolve(self, version_set):
+        if version_set.day is None:
+            pairs = [text.split("==") for text in version_set.requirements]
+            versions = dict(pairs)
             assert "rich" not in versions, "no other package is pinned"
-            assert versions["jax"] == versions.get("jaxlib", versions["jax"]), (
-                "jax and jaxlib are never apart"
-            )
+            jaxlib = versions.get("jaxlib", versions["jax"])
+            assert versions["jax"] == jaxlib, "jax and jaxlib are never apart"
             return versions
-        past = (of.day - START).days
-        newest = {"jax": JAX, "flax": FLAX}
-        found = {
-            name: max((d, v) for d, v in line.items() if d <= past)[1]
-            for name, line in newest.items()
-        }
-        return {**found, "jaxlib": found["jax"], "rich": of.name}
+        versions = {"rich": version_set.name}
+        for name, days in RELEASED.items():
+            past = [day for day in days if day <= (version_set.day - START).days]
+            versions[name] = days[max(past)]
+        return versions | {"jaxlib": versions["jax"]}
 
-    def judge(self, of):
-        self.judged.append(of.name)
-        versions = self.resolve(of)
-        if set(versions.items()) & self.broken:
+    def judge(self, version_set):
+        self.judged.append(version_set.name)
+        versions = self.resolve(version_set)
+        if self.broken in versions.items():
             return None
-        name, number = self.changed
-        return RELEASES[name].index(versions[name]) < RELEASES[name].index(number)
+        order = RELEASES[self.name]
+        return order.index(versions[self.name]) < order.index(self.number)
 
-    def search(self, good=0, bad=40):
-        sets = [
-            VersionSet(
-                (START + timedelta(days=n)).isoformat(), (), START + timedelta(days=n)
-            )
-            for n in (good, bad)
-        ]
-        return command.search(*sets, self.judge, self.resolve, RELEASES.__getitem__)
+    def releases(self, name):
+        return RELEASES[name]
+
+    def search(self, good, bad):
+        return search(good, bad, self.judge, self.resolve, self.releases)
 
 
-def between(changed):
-    name, number = changed
+@pytest.mark.parametrize(("name", "number"), CHANGES)
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (day_set(0), day_set(40)),
+        (
+            read_set(
+                "jax==0.4.37 jaxlib==0.4.37 flax==0.10.1 equinox==0.11 optax==0.1"
+            ),
+            read_set("jax==0.5.1 jaxlib==0.5.1 flax==0.10.3 equinox==0.12 optax==0.2"),
+        ),
+    ],
+    ids=["days", "versions"],
+)
+def test_the_release_is_named_by_days_and_by_versions(name, number, good, bad):
+    """Also where two packages came on one day."""
+    world = World(name, number)
     before = RELEASES[name][RELEASES[name].index(number) - 1]
-    return dict.fromkeys(
-        ("jax", "jaxlib") if name == "jax" else (name,), (before, number)
-    )
+    packages = ("jax", "jaxlib") if name == "jax" else (name,)
+    culprit = world.search(good, bad)
+    assert culprit.moved == dict.fromkeys(packages, (before, number))
+    assert len(world.judged) == len(set(world.judged)) <= 12
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [(name, number) for name, numbers in RELEASES.items() for number in numbers[1:]],
+    ("changed", "broken", "days", "named", "is_skipped"),
+    [
+        ("0.5.0", "0.4.38", (0, 40), ("0.4.37", "0.5.0"), True),
+        ("0.5.1", "0.4.38", (0, 40), ("0.5.0", "0.5.1"), False),
+        # all later days
+        ("0.4.38", "0.5.0", (5, 30), ("0.4.37", "0.4.38"), True),
+    ],
 )
-def test_the_release_is_named_by_days_and_by_versions(changed):
-    world = World(changed)
-    assert world.search().moved == between(changed), "two releases came on one day"
-    assert len(world.judged) == len(set(world.judged)) <= 12
-    good = VersionSet(
-        "old",
-        (
-            "jax==0.4.37",
-            "jaxlib==0.4.37",
-            "flax==0.10.1",
-            "equinox==0.11",
-            "optax==0.1",
-        ),
-    )
-    bad = VersionSet(
-        "new",
-        ("jax==0.5.1", "jaxlib==0.5.1", "flax==0.10.3", "equinox==0.12", "optax==0.2"),
-    )
-    assert command.search(
-        good, bad, world.judge, world.resolve, RELEASES.__getitem__
-    ).moved == between(changed)
+def test_what_cannot_be_judged_is_gone_around_and_told(
+    changed, broken, days, named, is_skipped
+):
+    world = World("jax", changed, broken=("jax", broken))
+    culprit = world.search(day_set(days[0]), day_set(days[1]))
+    assert culprit.moved["jax"] == named
+    assert set(culprit.skipped) <= set(world.judged)
+    assert bool(culprit.skipped) or not is_skipped
+    assert culprit.judged == len(world.judged)
 
 
-def test_what_cannot_be_judged_is_gone_around_and_told():
-    for changed, broken, days, named in (
-        ("0.5.0", "0.4.38", (0, 40), ("0.4.37", "0.5.0")),
-        ("0.5.1", "0.4.38", (0, 40), ("0.5.0", "0.5.1")),
-        ("0.4.38", "0.5.0", (5, 30), ("0.4.37", "0.4.38")),  # all later days
-    ):
-        world = World(("jax", changed), broken=[("jax", broken)])
-        result = world.search(*days)
-        assert result.moved["jax"] == named
-        assert set(result.skipped) <= set(world.judged)
-        assert bool(result.skipped) >= (changed != "0.5.1")
-        assert result.judged == len(world.judged)
+@pytest.mark.parametrize(
+    ("number", "days", "message"),
+    [("0.5.1", (0, 20), "is as GOOD is"), ("0.4.38", (10, 40), "is not good")],
+)
+def test_ends_that_are_alike_have_no_answer(number, days, message):
+    """This exits with 2, and is not passed over as an UnjudgedError is."""
+    with pytest.raises(TrigruError, match=message) as raised:
+        World("jax", number).search(day_set(days[0]), day_set(days[1]))
+    assert raised.type is TrigruError
 
 
-def test_ends_that_are_alike_or_not_judged_have_no_answer():
-    with pytest.raises(TrigruError, match="is as GOOD is") as alike:
-        World(("jax", "0.5.1")).search(0, 20)
-    with pytest.raises(TrigruError, match="is not good") as bad:
-        World(("jax", "0.4.38")).search(10, 40)
-    assert alike.type is bad.type is TrigruError, (
-        "which exits with 1 or 2, and is not passed over as UnjudgedError is"
-    )
+def test_an_end_that_cannot_be_judged_has_no_answer():
+    world = World("jax", "0.5.0", broken=("flax", "0.10.3"))
     with pytest.raises(UnjudgedError, match="cannot be judged"):
-        World(("jax", "0.5.0"), broken=[("flax", "0.10.3")]).search()
+        world.search(day_set(0), day_set(40))
 
 
-def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is():
-    good = ("jax==1",)
-    for bad, releases, changed in (
+@pytest.mark.parametrize(
+    ("bad", "releases", "moved"),
+    [
         (("jax==1", "chex==2"), ["1", "2"], {"chex": ("none", "2")}),
         (("jax==3",), ["1", "2"], {"jax": ("1", "3")}),
         (("jax==3",), ["2", "3"], {"jax": ("1", "3")}),
         (("jax==3",), ["1", "2", "3"], {"jax": ("1", "2")}),
-    ):
-        sets, resolve = (
-            (VersionSet("a", good), VersionSet("b", bad)),
-            World(("jax", "0.5.0")).resolve,
-        )
-        found = command.search(
-            *sets,
-            lambda of: of.requirements == good,
-            resolve,
-            lambda name, of=releases: of,
-        )
-        assert found.moved == changed
+    ],
+)
+def test_a_package_that_comes_or_whose_releases_are_not_known_is_named_as_it_is(
+    bad, releases, moved
+):
+    good = VersionSet("a", ("jax==1",))
+    culprit = search(
+        good,
+        VersionSet("b", bad),
+        lambda version_set: version_set.requirements == good.requirements,
+        World("jax", "0.5.0").resolve,
+        lambda name: releases,
+    )
+    assert culprit.moved == moved
 
 
 def test_what_changed_with_no_framework_is_said():
-    world = World(("jax", "0.5.1"))
-    sets = [
-        VersionSet(day.isoformat(), (), day)
-        for day in (START + timedelta(days=n) for n in (1, 4))
-    ]
+    world = World("jax", "0.5.1")
+    good, bad = day_set(1), day_set(4)
+
+    def judge(version_set):
+        return version_set.day is not None and version_set.day < bad.day
+
     with pytest.raises(TrigruError, match="none of the frameworks moved"):
-        command.search(
-            *sets,
-            lambda of: bool(of.day) and of.day < sets[1].day,
-            world.resolve,
-            RELEASES.__getitem__,
-        )
+        search(good, bad, judge, world.resolve, world.releases)
 
 
 # The command
 
 
-def judge(script):
-    return command.by_command(["sh", "-c", script], Made(), read_set("jax==0.1.0"))
+def judge_script(script):
+    return judge_by_command(["sh", "-c", script], MadeUp(), read_set("jax==0.1.0"))
 
 
 @pytest.mark.parametrize(
@@ -174,106 +179,102 @@ def judge(script):
     ],
 )
 def test_a_set_is_judged_by_the_exit_code_as_git_does(script, verdict):
-    assert judge(script) is verdict
+    assert judge_script(script) is verdict
 
 
 @pytest.mark.parametrize("code", [126, 127])
 def test_a_command_that_cannot_be_run_ends_the_search(code):
     with pytest.raises(InputError, match="the command cannot be run: no such thing"):
-        judge(f"echo no such thing >&2; exit {code}")
+        judge_script(f"echo no such thing >&2; exit {code}")
 
 
-def search(monkeypatch, folder, codes, failing=None):
-    """By a command with an exit code for each release, some of which do not install."""
-    made_of = Made(failing)
-    monkeypatch.setattr(
-        command,
-        "Environments",
-        lambda *of: made_of if of == ("3.12", ["mine==1"]) else None,
+def bisect_by_command(folder, codes, failing=None, format="text"):
+    """Search by a command with an exit code for each release."""
+    cases = []
+    for release, code in zip(MADE_UP, codes, strict=True):
+        cases.append(f"jax=={release}) exit {code};;")
+    script = f"case $VERSION_SET in {' '.join(cases)} esac"
+    bisect(
+        f"jax=={MADE_UP[0]}",
+        f"jax=={MADE_UP[-1]}",
+        ["sh", "-c", script],
+        None,
+        [],
+        MadeUp(failing),
+        format,
+        folder,
     )
-    cases = " ".join(
-        f"jax=={release}) exit {code};;"
-        for release, code in zip(MADE_UP, codes, strict=True)
-    )
-    words = ("bisect", f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}", "-o", str(folder))
-    words = (*words, "--python", "3.12", "--with", "mine==1", "--", "sh", "-c")
-    return (
-        *words,
-        f"case $VERSION_SET in {cases} esac",
-        "--json",
-    )  # an option of the command, not of trigru
 
 
-def test_the_neighbouring_releases_are_named_in_lines_and_for_machines(
-    monkeypatch, tmp_path
-):
-    found = invoke(
-        *search(monkeypatch, tmp_path, (0, 0, 0, 1, 1, 1), {"jax==0.3.0": True})
-    )
-    assert found.exit_code == 0, found.output
-    first, second, third = [line for line in found.stdout.splitlines() if line]
+def test_the_neighbouring_releases_are_named(tmp_path, capsys):
+    bisect_by_command(tmp_path, (0, 0, 0, 1, 1, 1), {"jax==0.3.0": True})
+    out, err = capsys.readouterr()
+    first, second, third = [line for line in out.splitlines() if line]
     assert first == "It changed with jax 0.2.0 -> 0.4.0."
     assert second.endswith("version sets were judged, by the exit codes of sh.")
     assert third == "1 could not be judged: jax==0.3.0"
-    assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in found.stderr
-    for last, code in ((1, 0), (125, 125), (0, 2)):
-        words = search(monkeypatch, tmp_path, (0, 0, 0, 0, 0, last))
-        done, out, _ = call(*words[:3], "--format", "json", *words[3:])
-        assert done == code
-        assert out == "" if code == 2 else json.loads(out)["passed"] is (code == 0)
+    assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
+
+
+def test_the_neighbouring_releases_are_named_for_machines(tmp_path, capsys):
+    bisect_by_command(tmp_path, (0, 0, 0, 0, 0, 1), format="json")
+    assert json.loads(capsys.readouterr().out)["passed"]
 
 
 @pytest.mark.parametrize(
-    ("fact", "proof"), [("calls", ["--no-equality"]), ("broken", []), ("function", [])]
+    ("last", "error", "out"), [(125, UnjudgedError, "json"), (0, TrigruError, "")]
 )
-def test_a_fact_is_asked_of_snapshots_each_taken_once(
-    monkeypatch, tmp_path, fact, proof
-):
-    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on, which is not asked about."""
-    taken, made_of = [], Made({"jax==0.3.0": True})
+def test_nothing_that_is_found_is_an_error(tmp_path, capsys, last, error, out):
+    with pytest.raises(error):
+        bisect_by_command(tmp_path, (0, 0, 0, 0, 0, last), format="json")
+    printed = capsys.readouterr().out
+    assert bool(printed) == bool(out)
 
-    def snapshot(made, folder, arguments):
-        number = release_of(made)
-        taken.append((number, arguments))
-        lines = {"pure": 100 + 50 * (number >= 2), "nnx": 100 + 50 * (number >= 4)}
-        tree = {"w": f"float{16 if number >= 5 else 32}(3,)"}
-        leave(
-            folder,
-            *(
-                Subject(port, port, calls=step_calls(n), tree=tree)
-                for port, n in lines.items()
-            ),
-        )
 
-    monkeypatch.setattr(command, "Environments", lambda python, more: made_of)
-    monkeypatch.setattr(Environment, "snapshot", snapshot)
-    words = (
-        "bisect",
-        f"jax=={MADE_UP[0]}",
-        f"jax=={MADE_UP[-1]}",
-        "-o",
-        str(tmp_path / "kept"),
-        "--fact",
-    )
-    code, out, err = call(*words, fact, "--port", "nnx")
-    assert {tuple(arguments) for _, arguments in taken} == {("--port=nnx", *proof)}
-    assert len({number for number, _ in taken}) == len(taken)
-    if fact != "calls":
-        assert (code, out) == (2, ""), "nothing of that kind changed"
-        assert "is as GOOD is" in err
-        return
-    assert code == 0, err
+def lines_and_bits(number):
+    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on; leaves change with 0.5.0."""
+    pure_lines = 150 if number >= 2 else 100
+    nnx_lines = 150 if number >= 4 else 100
+    leaves = {"w": f"float{16 if number >= 5 else 32}(3,)"}
+    return [
+        stepping("pure", pure_lines, leaves=leaves),
+        stepping("nnx", nnx_lines, leaves=leaves),
+    ]
+
+
+def bisect_by_fact(folder, fact, ports, environments):
+    good, bad = f"jax=={MADE_UP[0]}", f"jax=={MADE_UP[-1]}"
+    bisect(good, bad, [], fact, ports, environments, "text", folder)
+
+
+def test_a_fact_is_asked_of_snapshots_of_the_ports_each_taken_once(tmp_path, capsys):
+    environments = MadeUp({"jax==0.3.0": True}, lines_and_bits)
+    bisect_by_fact(tmp_path, "calls", ["nnx"], environments)
+    out, err = capsys.readouterr()
     assert out.startswith("It changed with jax 0.2.0 -> 0.4.0.\n")
-    assert (
-        "by a count or bits, which are exact.\n1 could not be judged: jax==0.3.0\n"
-        in out
-    )
+    counts = "by a count or bits, which are exact.\n1 could not be judged: jax==0.3.0\n"
+    assert counts in out
     assert "jax==0.3.0: no such wheel\njax==0.3.0: cannot be judged\n" in err
     assert "pure" not in out
-    once = len(taken)
-    assert call(*words, fact, "--port", "nnx")[1] == out
-    assert len(taken) == once, "what is kept is not taken again"
-    _, of_all, _ = call(*words, "tree")
-    assert "tree: pure, nnx: leaf w: float16(3,), was float32(3,)" in of_all, (
-        "without --port all are looked at"
-    )
+    names = [name for name, _ in environments.taken]
+    assert len(names) == len(set(names))
+    assert all(arguments == ["--port=nnx"] for _, arguments in environments.taken)
+
+    again = MadeUp({"jax==0.3.0": True}, lines_and_bits)
+    bisect_by_fact(tmp_path, "calls", ["nnx"], again)
+    assert capsys.readouterr().out == out
+    assert again.taken == [], "what is kept is not taken again"
+
+
+def test_without_ports_all_are_looked_at(tmp_path, capsys):
+    bisect_by_fact(tmp_path, "tree", [], MadeUp(subjects=lines_and_bits))
+    line = f"tree: pure, nnx: {STEP_LEAF}: float16(3,), was float32(3,)"
+    assert line in capsys.readouterr().out
+
+
+STEP_LEAF = "train_step jit adam float32: leaf w"
+
+
+def test_a_fact_that_did_not_change_is_an_error(tmp_path):
+    with pytest.raises(TrigruError, match="is as GOOD is"):
+        bisect_by_fact(tmp_path, "broken", [], MadeUp(subjects=lines_and_bits))

@@ -1,154 +1,146 @@
 """What a difference between two snapshots is told as: its kind, the fact, what it was and is; and what is no change."""
 
-import dataclasses
-
 import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from support.runs import EQUAL, MACHINE
-from support.snapshots import snapshot_of
-from trigru.bench.upgrades import record
-from trigru.bench.upgrades.changes import Pair, changes, reservations
+from support.runs import MACHINE
+from support.snapshots import cost, machine_with, snapshot_of
+from trigru.bench.upgrades.changes import compare_snapshots, reservations
 from trigru.bench.upgrades.record import (
-    EQUATIONS,
-    IN_FLOAT64,
-    KEPT,
-    MEMORY,
-    PRINT,
-    TRACES,
-    WAITS,
+    KINDS,
+    Change,
+    Observation,
+    Program,
+    Snapshot,
     Subject,
-    name_of,
+    Warned,
 )
+from trigru.bench.upgrades.snapshot_file import ArrayStore, Loaded
+from trigru.bench.upgrades.words import LONGEST, change_lines
 
-CALL, OTHER = "forward jit float64", "gradient jit float64"
-TREE = {".w": "float32(2,)", ".b": "int8()"}
-WARNED = {"warnings": {"at call, flax/a.py": ["UserWarning: soon"]}}
-PROBLEM = {
-    "problems": {"values forward jit": "TypeError in flax/nnx/graph.py: split: no more"}
-}
-A, B, NEAR = (
-    np.array([1.0, 2.0, 3.0, 4.0]),
-    np.array([1.0, 2.0, 3.0, 5.0]),
-    np.array([1.0, 2.0, 3.0, 4 + 1e-15]),
-)
+CALL = "forward jit float64"
+LEAVES = {".w": "float32(2,)", ".b": "int8()"}
+PROGRAM = Program(dots=2, loops=1, temporary_bytes=1024, fingerprint="0123456789ab")
+TRACES = "traces in 6 calls"
+STORE = ArrayStore()
+A = np.array([1.0, 2.0, 3.0, 4.0])
+B = np.array([1.0, 2.0, 3.0, 5.0])
+NEAR = np.array([1.0, 2.0, 3.0, 4 + 1e-15])
 F = A.astype("float32")
-PASSED = dataclasses.replace(EQUAL, check="forward", style="jit")
-FAILED = dataclasses.replace(PASSED, error=1.0)
 
 
-def between(old, new, *arrays):
-    known = {name_of(array): array for array in arrays}
-    return [
-        msgspec.structs.astuple(change)[:5]
-        for change in changes((old, known), (new, known))
-    ]
+def told(old, new):
+    """The changes between two subjects, as they are read from files: kind, what, old, new."""
+    loaded = []
+    for subject in (old, new):
+        content = msgspec.json.encode(snapshot_of(subject))
+        loaded.append(Loaded(msgspec.json.decode(content, type=Snapshot), STORE))
+    changes = compare_snapshots(*loaded)
+    assert {change.subject for change in changes} <= {"nnx:fused"}
+    return [(c.kind, c.what, c.old, c.new) for c in changes]
 
 
-def told(old, new, *arrays):
-    """The changes between the facts of one subject, as they are read from files, without its name."""
-    written = [
-        msgspec.json.encode(snapshot_of(Subject("nnx:fused", "nnx", **facts)))
-        for facts in (old, new)
-    ]
-    found = between(
-        *(msgspec.json.decode(content, type=record.Snapshot) for content in written),
-        *arrays,
-    )
-    assert {subject for _, subject, *_ in found} <= {"nnx:fused"}
-    return [(kind, *words) for kind, _, *words in found]
+def subject(**facts):
+    return Subject("nnx:fused", "nnx", **facts)
 
 
-def program(call=CALL, **changed):
-    return {
-        "programs": {
-            call: {
-                "dots": 2,
-                "exchange": "nothing",
-                MEMORY: 1024,
-                PRINT: "0123456789ab",
-            }
-            | changed
-        }
-    }
+def seen(name=CALL, **facts):
+    return subject(observations={name: Observation(**facts)})
 
 
-def calls(call=CALL, **changed):
-    return {"calls": {call: {"leaves": 5, "functions": 10, "lines": 100} | changed}}
+def program(**changed):
+    return seen(program=replace(PROGRAM, **changed))
+
+
+def call(**changed):
+    return seen(cost=cost(**changed))
 
 
 def signed(**defaults):
-    return {"signatures": {"f": defaults}}
+    return subject(signatures={"f": defaults})
 
 
-def values(**arrays):
-    return {"values": {CALL: {name: name_of(array) for name, array in arrays.items()}}}
+def leaves(leaves):
+    return seen(leaves=leaves)
+
+
+def warning(*texts, where="at call, flax/a.py"):
+    return subject(warnings=[Warned(where, text) for text in texts])
+
+
+def kept(arrays):
+    return STORE.keep_all(arrays)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "change"),
     [
         (
             program(),
-            program(exchange="x", dots=3),
-            ("program", CALL, "dots 2, exchange nothing", "dots 3, exchange x"),
+            program(loops=2, dots=3),
+            ("program", CALL, "dots 2, loops 1", "dots 3, loops 2"),
         ),
         (
             program(),
-            program(**{PRINT: "f" * 12}),
+            program(fingerprint="f" * 12),
             ("program", CALL, "", "the same counts of operations"),
         ),
-        (program(), program(**{MEMORY: 1044}), None),
+        (program(), program(temporary_bytes=1044), None),
         (
             program(),
-            program(**{MEMORY: 1045}),
+            program(temporary_bytes=1045),
             ("memory", f"{CALL}: temporary memory", "1024 B", "1045 B"),
         ),
-        (program(), program(**{MEMORY: 1004}), None),
+        (program(), program(temporary_bytes=1004), None),
         (
             program(),
-            program(**{MEMORY: 1003}),
+            program(temporary_bytes=1003),
             ("better", f"{CALL}: temporary memory", "1024 B", "1003 B"),
         ),
         (
-            program(**{MEMORY: 0}),
+            program(temporary_bytes=0),
             program(),
             ("memory", f"{CALL}: temporary memory", "0 B", "1024 B"),
         ),
-        (program(**{MEMORY: None}), program(), None),
-        (program(), program(OTHER), None),
-        (calls(), calls(leaves=6), ("calls", CALL, "5 leaves", "6 leaves")),
-        (calls(), calls(functions=9), ("better", CALL, "10 functions", "9 functions")),
+        (program(temporary_bytes=None), program(), None),
+        (program(), seen("another call", program=replace(PROGRAM, dots=9)), None),
         (
-            calls(),
-            calls(lines=99, functions=11),
+            program(kept_bytes=100),
+            program(kept_bytes=103),
+            ("kept", f"{CALL}: kept for the gradient", "100 B", "103 B"),
+        ),
+        (
+            program(equations=4),
+            program(equations=5),
+            ("program", CALL, "jaxpr equations 4", "jaxpr equations 5"),
+        ),
+        (call(), call(leaves=6), ("calls", CALL, "5 leaves", "6 leaves")),
+        (call(), call(functions=9), ("better", CALL, "10 functions", "9 functions")),
+        (
+            call(),
+            call(lines=99, functions=11),
             ("calls", CALL, "10 functions", "11 functions"),
         ),
-        (calls(), calls(lines=105), None),
+        (call(), call(lines=105), None),
         (
-            calls(**{WAITS: 0}),
-            calls(**{WAITS: 1}),
-            ("calls", CALL, f"0 {WAITS}", f"1 {WAITS}"),
-        ),
-        (
-            calls(**{TRACES: 1}),
-            calls(**{TRACES: 7}, lines=900),
+            call(),
+            call(traces=7, lines=900),
             ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}"),
         ),
-        (
-            program(**{KEPT: 100}),
-            program(**{KEPT: 103}),
-            ("kept", f"{CALL}: {KEPT}", "100 B", "103 B"),
-        ),
+        (call(), seen("another call", cost=cost(lines=500)), None),
         (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
-        (signed(x="", n="1"), signed(x=""), ("arguments", "f", "n=1", "gone")),
+        (
+            signed(x="", n="1"),
+            signed(x=""),
+            ("arguments", "f", "", "lost argument n"),
+        ),
         (
             signed(x="", size="50"),
             signed(x="", size="50", n="1"),
             ("better", "f", "", "also takes n=1"),
         ),
-        (signed(x=""), signed(x="", n=""), ("arguments", "f", "none", "n")),
+        (signed(x=""), signed(x="", n=""), ("arguments", "f", "", "needs n")),
         (
             signed(x=""),
             signed(x="", **{"**more": ""}),
@@ -160,128 +152,159 @@ def values(**arrays):
             ("arguments", "f: order", "x, n", "n, x"),
         ),
         (
+            subject(styles={"jit": ""}),
+            subject(styles={}),
+            ("broken", "style jit", "works", "is gone"),
+        ),
+        (
+            subject(styles={"jit": "no"}),
+            subject(styles={"jit": ""}),
+            ("better", "style jit", "no", "works"),
+        ),
+        (subject(styles={"jit": "no"}), subject(styles={"jit": "not yet"}), None),
+        (subject(styles={}), subject(styles={"other": "no"}), None),
+        (
+            subject(styles={"jit": ""}),
+            subject(missing="is absent"),
+            ("broken", "import", "works", "is absent"),
+        ),
+        (
+            subject(missing="is absent"),
+            subject(),
+            ("better", "import", "is absent", "works"),
+        ),
+        (subject(missing="is absent"), subject(missing="does not import"), None),
+        (
+            subject(problems={"f": "no"}),
+            subject(missing="is absent"),
+            ("broken", "import", "works", "is absent"),
+        ),
+        (subject(problems={"f": "no"}), subject(problems={"f": "another"}), None),
+        (
+            leaves(LEAVES),
+            leaves({".b": "int8()"}),
+            ("tree", f"{CALL}: leaves", ".w", "none"),
+        ),
+        (
+            leaves(LEAVES),
+            leaves({".a": "int8()"} | LEAVES | {".z": "int8()"}),
+            ("tree", f"{CALL}: leaves", "none", ".a, .z"),
+        ),
+        (
+            leaves(LEAVES),
+            leaves(LEAVES | {".w": "float32(3,)"}),
+            ("tree", f"{CALL}: leaf .w", "float32(2,)", "float32(3,)"),
+        ),
+        (
+            leaves(LEAVES),
+            leaves(dict(reversed(LEAVES.items()))),
+            ("tree", f"{CALL}: order of the leaves", ".w, .b", ".b, .w"),
+        ),
+        (leaves(LEAVES), subject(), None),
+        (subject(), leaves(LEAVES), None),
+        (
+            subject(),
+            warning("UserWarning: soon"),
+            ("warnings", "at call, flax/a.py", "", "UserWarning: soon"),
+        ),
+        (
+            warning("UserWarning: soon"),
+            warning("UserWarning: soon", "UserWarning: now"),
+            ("warnings", "at call, flax/a.py", "", "UserWarning: now"),
+        ),
+        (
+            warning("UserWarning: soon", where="at call, trigru/a.py"),
+            warning("UserWarning: soon", where="at call, trigru/b.py"),
+            None,
+        ),
+        (warning("UserWarning: soon"), subject(), None),
+        (
+            seen(texts={"error": "ValueError"}),
+            seen(texts={"error": "KeyError"}),
+            ("function", f"{CALL}: error", "ValueError", "KeyError"),
+        ),
+    ],
+)
+def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, change):
+    assert told(old, new) == ([] if change is None else [change])
+    assert told(old, old) == told(new, new) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        (
             signed(),
-            {"signatures": {"g": {}}},
+            subject(signatures={"g": {}}),
             [("arguments", "names", "f", "gone"), ("better", "names", "", "g")],
         ),
         (
-            program(**{EQUATIONS: 100}),
-            program(**{EQUATIONS: 126}),
+            program(equations=100),
+            program(equations=126),
             [
-                ("work", f"{CALL}: {EQUATIONS}", "100", "126"),
-                ("program", CALL, f"{EQUATIONS} 100", f"{EQUATIONS} 126"),
+                ("work", f"{CALL}: jaxpr equations", "100", "126"),
+                ("program", CALL, "jaxpr equations 100", "jaxpr equations 126"),
             ],
         ),
         (
-            program(**{EQUATIONS: 4}),
-            program(**{EQUATIONS: 5}),
-            ("program", CALL, f"{EQUATIONS} 4", f"{EQUATIONS} 5"),
+            subject(problems={"f": "no", "g": "no"}),
+            subject(),
+            [("better", "f", "no", "works"), ("better", "g", "no", "works")],
         ),
         (
-            calls(**{TRACES: 1}) | {"tree": TREE},
-            calls(**{TRACES: 7}),
-            ("calls", CALL, f"1 {TRACES}", f"7 {TRACES}"),
+            subject(),
+            subject(problems={"f": "no", "g": "no"}),
+            [("broken", "f and 1 more call", "works", "no")],
         ),
         (
-            {"problems": {"f": "no", "g": "no"}},
-            {},
-            [("better", what, "no", "works") for what in "fg"],
-        ),
-        (
-            {"tree": {"f w": "int8()"}},
-            {"problems": {"f": "TypeError"}, "tree": {"g w": "int8()"}},
-            [("tree", "leaves", "none", "g w"), ("broken", "f", "works", "TypeError")],
-        ),
-        (calls(), calls(OTHER, lines=500), None),
-        (
-            calls() | {"styles": {"jit": ""}},
-            calls(lines=110) | {"styles": {"jit": "no"}},
+            subject(styles={"jit": ""}, observations=call().observations),
+            subject(styles={"jit": "no"}, observations=call(lines=110).observations),
             [
                 ("broken", "style jit", "works", "no"),
                 ("calls", CALL, "100 lines", "110 lines"),
             ],
         ),
-        (
-            {"styles": {"jit": ""}},
-            {"styles": {}},
-            ("broken", "style jit", "works", "is gone"),
-        ),
-        (
-            {"styles": {"jit": "no"}},
-            {"styles": {"jit": ""}},
-            ("better", "style jit", "no", "works"),
-        ),
-        ({"styles": {"jit": "no"}}, {"styles": {"jit": "not yet"}}, None),
-        ({"styles": {"jit": ""}}, {"styles": {"jit": "", "other": "no"}}, None),
-        (
-            {"styles": {"jit": ""}},
-            {"missing": "is absent"},
-            ("broken", "import", "works", "is absent"),
-        ),
-        ({"missing": "is absent"}, {}, ("better", "import", "is absent", "works")),
-        ({"missing": "is absent"}, {"missing": "does not import"}, None),
-        (PROBLEM, {"missing": "is absent"}, ("broken", "import", "works", "is absent")),
-        (PROBLEM, {"problems": {"values forward jit": "another"}}, None),
-        ({"tree": TREE}, {"tree": {".b": "int8()"}}, ("tree", "leaves", ".w", "none")),
-        (
-            {"tree": TREE},
-            {"tree": {".a": "int8()"} | TREE | {".z": "int8()"}},
-            ("tree", "leaves", "none", ".a, .z"),
-        ),
-        (
-            {"tree": TREE},
-            {"tree": TREE | {".w": "float32(3,)"}},
-            ("tree", "leaf .w", "float32(2,)", "float32(3,)"),
-        ),
-        (
-            {"tree": TREE},
-            {"tree": dict(reversed(TREE.items()))},
-            ("tree", "order of the leaves", ".w, .b", ".b, .w"),
-        ),
-        ({"tree": TREE}, {}, None),
-        ({}, {"tree": TREE}, None),
-        ({}, WARNED, ("warnings", "at call, flax/a.py", "", "UserWarning: soon")),
-        (
-            WARNED,
-            {
-                "warnings": {
-                    "at call, flax/a.py": ["UserWarning: soon", "UserWarning: now"]
-                }
-            },
-            ("warnings", "at call, flax/a.py", "", "UserWarning: now"),
-        ),
-        (
-            {"warnings": {"at call, trigru/a.py": ["UserWarning: soon"]}},
-            {"warnings": {"at call, trigru/b.py": ["UserWarning: soon"]}},
-            None,
-        ),
-        (WARNED, {}, None),
     ],
 )
-def test_a_change_says_which_fact_it_is_of_and_what_it_was_and_is(old, new, said):
-    assert told(old, new) == (
-        [] if said is None else said if isinstance(said, list) else [said]
-    )
-    assert told(old, old) == told(new, new) == []
+def test_several_changes_are_told_causes_first(old, new, changes):
+    assert told(old, new) == changes
+
+
+def test_counts_of_python_are_not_compared_with_other_leaves_and_traces_are():
+    old = seen(leaves=LEAVES, cost=cost())
+    new = seen(leaves={".w": "float32(2,)"}, cost=cost(lines=900))
+    assert [kind for kind, *_ in told(old, new)] == ["tree"]
+    again = seen(leaves={".w": "float32(2,)"}, cost=cost(traces=7, lines=900))
+    assert [kind for kind, *_ in told(old, again)] == ["tree", "calls"]
+
+
+def test_the_leaves_of_what_fails_are_not_told_as_gone():
+    observations = {"f": Observation(leaves=LEAVES)}
+    failed = {"f": Observation(leaves={".w": "float32(2,)"})}
+    old = subject(observations=observations)
+    new = subject(observations=failed, problems={"f": "TypeError"})
+    assert told(old, new) == [("broken", "f", "works", "TypeError")]
 
 
 def test_each_subject_is_compared_with_the_one_of_its_name():
-    old, new = (
-        [
-            Subject(name, "nnx", **calls(lines=n + more))
-            for n, name in enumerate(("nnx", "nnx:fused", "nnx's own"), 1)
+    """Parts come before the ports that are made of them."""
+
+    def subjects(lines):
+        return [
+            Subject(name, "nnx", observations=call(lines=number).observations)
+            for name, number in lines.items()
         ]
-        for more in (0, 10)
-    )
-    other = [Subject("jax, optax", "pure", **calls(lines=n)) for n in (1, 9)]
-    found = between(snapshot_of(*old, other[0]), snapshot_of(other[1], *new))
-    assert found.pop(0)[1] == "jax, optax", (
-        "parts come before the ports that are made of them"
-    )
-    assert [words[1::2] for words in found] == [
-        (s.name, f"{n} lines") for n, s in enumerate(old, 1)
+
+    old = snapshot_of(*subjects({"nnx": 1, "nnx:fused": 2, "jax, optax": 1}))
+    new = snapshot_of(*subjects({"jax, optax": 9, "nnx": 11, "nnx:fused": 12}))
+    changes = compare_snapshots(Loaded(old, {}), Loaded(new, {}))
+    assert [(change.subject, change.old) for change in changes] == [
+        ("jax, optax", "1 lines"),
+        ("nnx", "1 lines"),
+        ("nnx:fused", "2 lines"),
     ]
-    assert between(snapshot_of(Subject("mine", "mine")), snapshot_of(*new)) == []
+    mine = snapshot_of(*subjects({"mine": 1}))
+    assert compare_snapshots(Loaded(mine, {}), Loaded(new, {})) == []
 
 
 def scaled(array, share):
@@ -350,181 +373,144 @@ def scaled(array, share):
 def test_the_worst_array_is_that_of_which_its_dtype_explains_least(
     old, new, kind, what, how
 ):
-    was, now = (values(carry=carry, outputs=outputs) for carry, outputs in (old, new))
-    assert told(was, now, *old, *new) == [(kind, f"{CALL}: {what}", "", how)]
+    names = ("carry", "outputs")
+    before = seen(results=kept(dict(zip(names, old, strict=True))))
+    after = seen(results=kept(dict(zip(names, new, strict=True))))
+    assert told(before, after) == [(kind, f"{CALL}: {what}", "", how)]
 
 
 def test_other_names_of_results_are_another_function():
-    found = told(values(a=A, b=A, c=A), values(a=A, z=A, c=B), A, B)
-    assert found == [("function", f"{CALL}: results", "b", "z")]
-    leaves = [{"tree": {f"{CALL} {name}": "float64(4,)"}} for name in "bz"]
-    found = told(values(a=A, b=A) | leaves[0], values(a=A, z=A) | leaves[1], A)
-    assert [kind for kind, *_ in found] == ["tree"], (
-        "a result that is a leaf of the tree is told once"
-    )
+    old = seen(results=kept({"a": A, "b": A, "c": A}))
+    new = seen(results=kept({"a": A, "z": A, "c": B}))
+    assert told(old, new) == [("function", f"{CALL}: results", "b", "z")]
 
 
-def drawn(*arrays):
-    first, second, third, other = map(name_of, arrays)
-    gru = {".w of key 0": first, ".w of key 1": second, ".b of key 1": third}
-    return {"draws": {"gru": gru, "classifier": {".w of key 1": other}}}
+def test_a_result_that_is_a_leaf_of_the_tree_is_told_once():
+    old = seen(results=kept({"a": A, "b": A}), leaves={"b": "float64(4,)"})
+    new = seen(results=kept({"a": A, "z": A}), leaves={"z": "float64(4,)"})
+    assert [kind for kind, *_ in told(old, new)] == ["tree"]
 
 
-def test_draws_of_each_model_are_a_change_of_their_own():
+def test_draws_that_changed_in_different_ways_are_changes_of_their_own():
     """One that is another is not hidden by one that is rounded in another way."""
-    found = told(drawn(A, A, A, A), drawn(NEAR, A, B, NEAR), A, B, NEAR)
-    assert [(kind, what) for kind, what, *_ in found] == [
-        ("draws", "gru: 1 of 3 draws, the first .b of key 1"),
-        ("bits", "gru: 1 of 3 draws, the first .w of key 0"),
-        ("bits", "classifier: 1 of 1 draws, the first .w of key 1"),
+    old = seen("gru", draws=kept({".w": A, ".u": A, ".b": A}))
+    new = seen("gru", draws=kept({".w": NEAR, ".u": A, ".b": B}))
+    assert [(kind, what) for kind, what, *_ in told(old, new)] == [
+        ("draws", "gru: 1 of 3 draws, the first .b"),
+        ("bits", "gru: 1 of 3 draws, the first .w"),
     ]
-    for other in (A.astype("f4"), A[None], A.astype(int), (10**12 * A).astype(int)):
-        for was, now in ((A, other), (other, A), (other, other + 1)):
-            assert [
-                kind
-                for kind, *_ in told(
-                    drawn(was, A, A, A), drawn(now, A, A, A), was, now, A
-                )
-            ] == ["draws"]
-
-
-def test_what_rounded_constants_new_rows_or_other_parameters_explain_is_no_other_function():
-    wide = f"part{IN_FLOAT64}"
-    for other, kind in ((A * (1 + 5e-8), "bits"), (A * (1 + 7e-8), "function")):
-        old, new = (
-            {"values": {wide: {"result": name_of(array)}}} for array in (A, other)
-        )
-        assert [kind for kind, *_ in told(old, new, A, other)] == [kind]
-    old, new = (
-        {
-            "values": {wide: {"result": name_of(a)}},
-            "tree": {"part result": "float64(4,)"},
-        }
-        for a in (A, A + 1e-9)
-    )
-    assert [kind for kind, *_ in told(old, new, A, A + 1e-9)] == ["function"], (
-        "of a program in float64"
-    )
-    new_row = {
-        "tree": {"row .w": "int8()", "old .w": "int8()"},
-        "draws": {"row": {}, "old": {}},
-    }
-    assert told({"tree": {"old .w": "int8()"}, "draws": {"old": {}}}, new_row) == []
-    grown = [program("part", **{KEPT: kept, EQUATIONS: kept}) for kept in (10, 90)]
-    gradient = {"values": {wide: {"gradient of w": name_of(A)}}}
-    assert {kind for kind, *_ in told(*grown)} == {"kept", "work", "program"}
-    assert [
-        kind
-        for kind, *_ in told(
-            grown[0], grown[1] | gradient | {"tree": {f"{wide} w": "f"}}, A
-        )
-    ] == ["program"]
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    "other", [F, A[None], A.astype(int), (10**12 * A).astype(int)], ids=str
+)
+def test_draws_of_another_dtype_or_shape_and_whole_numbers_are_other_draws(other):
+    for old, new in ((A, other), (other, A), (other, other + 1)):
+        changes = told(seen(draws=kept({".w": old})), seen(draws=kept({".w": new})))
+        assert [kind for kind, *_ in changes] == ["draws"]
+
+
+@pytest.mark.parametrize(("share", "kind"), [(5e-8, "bits"), (7e-8, "function")])
+def test_rounded_constants_are_no_other_function(share, kind):
+    old = seen(exact_results=kept({"result": A}))
+    new = seen(exact_results=kept({"result": A * (1 + share)}))
+    assert [kind for kind, *_ in told(old, new)] == [kind]
+
+
+def test_constants_of_a_program_in_float64_are_not_rounded():
+    facts = {"leaves": {"result": "float64(4,)"}}
+    old = seen(exact_results=kept({"result": A}), **facts)
+    new = seen(exact_results=kept({"result": A + 1e-9}), **facts)
+    assert [kind for kind, *_ in told(old, new)] == ["function"]
+
+
+def test_what_is_new_is_no_change():
+    old = subject(observations={"old": Observation(leaves=LEAVES)})
+    new_one = {"row": Observation(leaves=LEAVES, draws=kept({".w": A}))}
+    new = subject(observations=old.observations | new_one)
+    assert told(old, new) == []
+
+
+def test_with_other_parameters_a_program_is_another_and_costs_no_more():
+    """It keeps and computes something else."""
+    grown = replace(PROGRAM, kept_bytes=90, equations=90)
+    small = replace(PROGRAM, kept_bytes=10, equations=10)
+    kinds = {kind for kind, *_ in told(seen(program=small), seen(program=grown))}
+    assert kinds == {"kept", "work", "program"}
+    gradient = kept({"gradient of w": A})
+    leaf = {"gradient of w": "float64(4,)"}
+    new = seen(program=grown, exact_results=gradient, leaves=leaf)
+    assert [kind for kind, *_ in told(seen(program=small), new)] == ["program"]
+
+
+@pytest.mark.parametrize(
+    ("python", "is_compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)]
+)
+def test_counts_of_python_are_compared_within_a_minor_version(python, is_compared):
+    machine = machine_with(MACHINE.versions | {"python": python})
+    old = snapshot_of(call())
+    new = snapshot_of(call(lines=1), machine=machine)
+    changes = compare_snapshots(Loaded(old, {}), Loaded(new, {}))
+    assert bool(changes) is is_compared
+    sentence = (
+        f"Python {python}, was 3.13.5: calls are not compared, since each Python counts "
+        "in its own way."
+    )
+    assert reservations(old, new) == ([] if is_compared else [sentence])
+
+
+LINEN = Subject("linen", "linen")
+MAY_DIFFER = ": bits, programs and memory may differ for that alone."
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
     [
-        ("port", "nnx"),
-        ("check", "masks"),
-        ("style", None),
-        ("quantity", "outputs"),
-        ("dtype", "float32"),
-        ("kernel", "fused"),
-    ],
-)
-def test_a_check_is_another_if_it_differs_in_anything(field, value):
-    """What failed before in another way does not hide what fails now."""
-    failing, passing = (
-        dataclasses.replace(of, **{field: value}) for of in (FAILED, PASSED)
-    )
-    old, new = (
-        snapshot_of(equality=[PASSED, failing]),
-        snapshot_of(equality=[FAILED, failing]),
-    )
-    what = ("linen", "check forward jit carry float64")
-    assert between(old, new) == [("broken", *what, "equal", str(FAILED))]
-    assert between(new, old) == [("better", *what, str(FAILED), "equal")]
-    assert (
-        between(snapshot_of(equality=[PASSED]), snapshot_of(equality=[PASSED, passing]))
-        == []
-    )
-    exchanged = between(
-        *(
-            snapshot_of(equality=[a, b])
-            for a, b in ((PASSED, failing), (FAILED, passing))
-        )
-    )
-    assert {kind for kind, *_ in exchanged} == {"broken", "better"}
-    both = between(
-        snapshot_of(equality=[passing, PASSED]), snapshot_of(equality=[failing, FAILED])
-    )
-    apart = {"port": ["nnx"], "kernel": ["linen:fused"]}.get(field, [])
-    assert [subject for _, subject, *_ in both] == ["linen", *apart]
-    assert apart or "and 1 more check" in both[0][2]
-
-
-def test_a_row_that_fails_is_compared_with_the_rows_that_passed_and_what_is_not_offered_is_no_failure():
-    row = dataclasses.replace(PASSED, check="contract", levels={"time": "1"})
-    failed = dataclasses.replace(FAILED, check="lengths", levels={"lengths": "passed"})
-    (found,) = between(snapshot_of(equality=[row]), snapshot_of(equality=[failed]))
-    assert found[0] == "broken"
-    left_out = snapshot_of(
-        equality=[
-            dataclasses.replace(PASSED, error=None, problem="not offered: by nn.RNN")
-        ]
-    )
-    for other in (snapshot_of(equality=[PASSED]), snapshot_of(equality=[FAILED])):
-        assert between(other, left_out) == between(left_out, other) == []
-
-
-def test_what_a_pair_keeps_of_its_trails_is_no_part_of_it():
-    first, second = (
-        Pair(Subject("nnx", "nnx"), Subject("nnx", "nnx"), {}, True) for _ in range(2)
-    )
-    first.partings["forward"] = ()
-    assert first == second
-    assert "partings" not in repr(first)
-    with pytest.raises(ValueError, match="partings"):
-        dataclasses.replace(first, partings={})
-
-
-@pytest.mark.parametrize(
-    ("python", "compared"), [("3.13.9", True), ("3.12.5", False), ("4.13.5", False)]
-)
-def test_counts_of_python_are_compared_within_a_minor_version(python, compared):
-    other = replace(MACHINE, versions=MACHINE.versions | {"python": python})
-    old = snapshot_of(Subject("nnx", "nnx", **calls()))
-    new = snapshot_of(Subject("nnx", "nnx", **calls(lines=1)), machine=other)
-    assert bool(between(old, new)) is compared
-    said = f"Python {python}, was 3.13.5: calls are not compared, since each Python counts in its own way."
-    assert reservations(old, new) == ([] if compared else [said])
-
-
-def test_what_may_explain_a_change_or_is_not_compared_is_said():
-    linen, may = (
-        Subject("linen", "linen"),
-        ": bits, programs and memory may differ for ",
-    )
-    plain = snapshot_of(linen)
-    for more, said in (
         (
-            snapshot_of(linen, machine=replace(MACHINE, device="B CPU")),
-            f"device A CPU -> B CPU{may}",
+            snapshot_of(LINEN, machine=replace(MACHINE, device="B CPU")),
+            f"device A CPU -> B CPU{MAY_DIFFER}",
         ),
         (
-            snapshot_of(linen, machine=replace(MACHINE, environment={})),
-            f"OMP_NUM_THREADS 8 -> none{may}",
+            snapshot_of(LINEN, machine=replace(MACHINE, environment={})),
+            f"OMP_NUM_THREADS 8 -> none{MAY_DIFFER}",
         ),
         (
-            snapshot_of(linen, Subject("mine", "mine")),
+            snapshot_of(LINEN, Subject("mine", "mine")),
             "in one of them alone, and not compared: mine.",
         ),
-        (
-            snapshot_of(linen, equality=[]),
-            "equality was left out in one of them, and is not compared.",
-        ),
-    ):
-        (found,) = reservations(plain, more)
-        assert found.startswith(said)
-        assert len(reservations(more, plain)) == 1
-        assert reservations(more, more) == []
+    ],
+)
+def test_what_may_explain_a_change_or_is_not_compared_is_said(other, sentence):
+    plain = snapshot_of(LINEN)
+    assert reservations(plain, other) == [sentence]
+    assert len(reservations(other, plain)) == 1
+    assert reservations(other, other) == []
+
+
+def test_a_long_text_is_cut_and_a_kernel_is_told_with_its_port():
+    changes = []
+    for name in ("nnx", "nnx:fused", "pure:fused"):
+        what = "x" * (LONGEST + 1)
+        changes.append(Change("function", name, what, "", "", "a.py:1"))
+    line = change_lines(changes, ["function"])[2]
+    assert f"function: nnx, pure:fused: {'x' * LONGEST}…: none" in line
+
+
+@pytest.mark.parametrize("fail_on", [("function", "draws"), ("bits", "tree")])
+def test_each_kind_is_shown_before_a_second_change_of_one_and_first_what_fails(
+    fail_on,
+):
+    changes = []
+    for number in range(9):
+        for kind in KINDS:
+            line = f"a.py:{number}"
+            changes.append(Change(kind, f"part {number}", "it", "", f"{number}", line))
+    texts = change_lines(changes, fail_on)[2:]
+    lines = [text for text in texts if not text.startswith("    at ")]
+    others = [kind for kind in KINDS if kind not in fail_on]
+    failing = [kind for kind in KINDS if kind in fail_on]
+    kinds = dict.fromkeys(line.partition(":")[0] for line in lines)
+    assert list(kinds) == [*failing, *others]
+    for kind in fail_on:
+        (counted,) = [line for line in lines if line.startswith(f"{kind}:")][-1:]
+        assert counted.endswith(" more like this: --details)")

@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import ml_dtypes
 import numpy as np
 import pytest
-from trigru.bench.upgrades import worker
-from trigru.bench.upgrades.functions import count_operations, count_python
-from trigru.bench.upgrades.record import Subject
-from trigru.bench.upgrades.values import (
+from trigru.bench.upgrades import noticing
+from trigru.bench.upgrades.differences import (
     bound_of,
     is_floating,
     relative_difference,
     ulps,
 )
-from trigru.bench.upgrades.worker import noticed, place_of, survived
+from trigru.bench.upgrades.noticing import noticed, place_of, survived
+from trigru.bench.upgrades.observing import count_operations, count_python
+from trigru.bench.upgrades.record import Subject, Warned
 
 INF, NAN = np.inf, np.nan
 
@@ -29,8 +29,8 @@ def test_functions_and_lines_of_a_call_are_counted():
         first = inner([1])
         return first + inner([2])
 
-    found = count_python(outer)
-    assert (found["call"], found["line"]) == (3, 4)
+    counts = count_python(outer)
+    assert (counts["call"], counts["line"]) == (3, 4)
 
 
 def test_operations_of_stablehlo_are_counted_and_nothing_else():
@@ -78,66 +78,81 @@ def test_the_next_number_is_one_unit_away_and_the_bound_is_as_many_units_or_a_te
     dtype,
 ):
     eps = float(ml_dtypes.finfo(dtype).eps)
-    a, b = (np.array([x], dtype) for x in (1.0, 1.0 + eps))
-    assert ulps(a, b) == 1
-    assert relative_difference(a, b) == eps
-    assert bound_of(dtype) == pytest.approx(
-        min(eps * bound_of("float64") / 2**-52, 0.1)
-    )
-    assert is_floating(a)
-    assert not any(
-        is_floating(np.array([1], other))
-        for other in ("int32", "bool", "uint8", ml_dtypes.int4)
-    )
+    one, next_number = np.array([1.0], dtype), np.array([1.0 + eps], dtype)
+    assert ulps(one, next_number) == 1
+    assert relative_difference(one, next_number) == eps
+    units = bound_of("float64") / 2**-52
+    assert bound_of(dtype) == pytest.approx(min(eps * units, 0.1))
+    assert is_floating(one)
 
 
-def test_a_place_begins_with_its_package_and_identifies_no_user():
-    places = {
-        "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-        "/usr/lib/python3/dist-packages/flax/nnx/graph.py": "flax/nnx/graph.py",
-        "/usr/lib/python3.12/json/decoder.py": "json/decoder.py",
-        worker.__file__: "trigru/bench/upgrades/worker.py",
-        "/home/me/secret/train.py": "train.py",
-        "<string>": "<string>",
-    }
-    assert {file: place_of(file) for file in places} == places
+@pytest.mark.parametrize("dtype", ["int32", "bool", "uint8", ml_dtypes.int4])
+def test_whole_numbers_are_not_rounded(dtype):
+    assert not is_floating(np.array([1], dtype))
 
 
-def test_warnings_and_exceptions_are_kept_without_addresses_and_the_rest_goes_on():
-    subject = Subject(
-        "pure", "pure", warnings={"at import, a.py": ["UserWarning: earlier"]}
-    )
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        (
+            "/home/me/.venv/lib/python3.13/site-packages/flax/nnx/graph.py",
+            "flax/nnx/graph.py",
+        ),
+        (
+            "/usr/lib/python3/dist-packages/flax/nnx/graph.py",
+            "flax/nnx/graph.py",
+        ),
+        ("/usr/lib/python3.12/json/decoder.py", "json/decoder.py"),
+        (noticing.__file__, "trigru/bench/upgrades/noticing.py"),
+        ("/home/me/secret/train.py", "train.py"),
+        ("<string>", "<string>"),
+    ],
+)
+def test_a_place_begins_with_its_package_and_identifies_no_user(file, place):
+    assert place_of(file) == place
 
-    def warn_and_fail():
+
+HERE = place_of(__file__)
+
+
+def test_each_warning_is_kept_once_and_without_addresses():
+    earlier = Warned("at import, a.py", "UserWarning: earlier")
+    subject = Subject("pure", "pure", warnings=[earlier])
+    with noticed(subject, "make"):
         for number in range(2):
-            warnings.warn(
-                f"z of <object at 0x7f00000{number}>\nand more",
-                UserWarning,
-                stacklevel=1,
-            )
-        for _ in range(2):
+            text = f"z of <object at 0x7f00000{number}>\nand more"
+            warnings.warn(text, UserWarning, stacklevel=1)
             warnings.warn("a", FutureWarning, stacklevel=1)
         warnings.warn("y" * 201, UserWarning, stacklevel=1)
+
+    assert subject.warnings[0] == earlier
+    texts = {warned.where: [] for warned in subject.warnings}
+    for warned in subject.warnings:
+        texts[warned.where].append(warned.text)
+    assert texts[f"at make, {HERE}"] == [
+        "FutureWarning: a",
+        f"UserWarning: {'y' * 200}…",
+        "UserWarning: z of <object at 0x…>",
+    ]
+
+
+def test_an_exception_becomes_a_problem_and_the_rest_goes_on():
+    subject = Subject("pure", "pure")
+
+    def fail():
         raise KeyError("later")
 
-    with survived(subject, "values"), noticed(subject, "make"):
-        warn_and_fail()
-    assert subject.warnings == {
-        "at import, a.py": ["UserWarning: earlier"],
-        f"at make, {place_of(__file__)}": [
-            "FutureWarning: a",
-            f"UserWarning: {'y' * 200}…",
-            "UserWarning: z of <object at 0x…>",
-        ],
-    }
-    assert subject.problems == {
-        "values": f"KeyError in {place_of(__file__)}: warn_and_fail: 'later'"
-    }
-    with survived(subject, "values", "jit"):
+    with survived(subject, "values"):
+        fail()
+    with survived(subject, "values jit"):
         json.loads("{")
-    assert subject.problems["values jit"].startswith(
-        "JSONDecodeError in json/decoder.py: raw_decode: Expecting "
-    )
+    assert subject.problems["values"] == f"KeyError in {HERE}: fail: 'later'"
+    decoding = "JSONDecodeError in json/decoder.py: raw_decode: Expecting "
+    assert subject.problems["values jit"].startswith(decoding)
+
+
+def test_an_interruption_is_no_problem():
+    subject = Subject("pure", "pure")
     with pytest.raises(KeyboardInterrupt), survived(subject, "calls"):
         raise KeyboardInterrupt
-    assert len(subject.problems) == 2
+    assert subject.problems == {}

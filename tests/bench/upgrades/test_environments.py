@@ -10,9 +10,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from trigru.bench.commands.matrix import read_sets
-from trigru.bench.upgrades import environments
-from trigru.bench.upgrades.environments import EnvironmentFailedError, Environments
+from trigru.bench.upgrades import environments, version_sets
+from trigru.bench.upgrades.environments import (
+    EnvironmentFailedError,
+    Environments,
+    find_uv,
+    requirements_of,
+)
+from trigru.bench.upgrades.matrix import read_sets
+from trigru.bench.upgrades.version_sets import (
+    SUBJECTS,
+    days_between,
+    name_of,
+    read_day,
+    read_set,
+    today,
+    with_candidates,
+)
 from trigru.common.errors import InputError, UnavailableError
 
 UV = f"""#!{sys.executable}
@@ -36,24 +50,22 @@ def test_a_day_a_month_and_versions_in_any_spacing():
         ("2025-02", (), date(2025, 2, 1)),
         ("  jax==0.6.2   flax>=0.11,<0.12 ", ("jax==0.6.2", "flax>=0.11,<0.12"), None),
     ):
-        found = environments.read_set(text)
+        found = read_set(text)
         assert (found.requirements, found.day) == (requirements, day)
         assert found.name == (" ".join(requirements) or day.isoformat())
 
 
 def test_today_is_a_day_and_what_is_in_the_future_none():
-    assert (
-        environments.read_day(environments.today().isoformat()) == environments.today()
-    )
+    assert read_day(today().isoformat()) == today()
     with pytest.raises(InputError, match="in the future"):
-        environments.read_day((environments.today() + timedelta(days=2)).isoformat())
+        read_day((today() + timedelta(days=2)).isoformat())
 
 
 def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
     text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
-    found = environments.read_set(text)
-    assert list(map(environments.name_of, found.requirements)) == [
+    found = read_set(text)
+    assert list(map(name_of, found.requirements)) == [
         "ml-dtypes",
         "jax",
         "flax",
@@ -61,13 +73,13 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatc
     ]
     kept = {
         part.partition("==")[0]
-        for part in environments.with_candidates([text]).requirements
+        for part in with_candidates([text]).requirements
         if "==" in part
     }
     assert {"optax", "equinox", "numpy"} <= kept
     assert not {"ml-dtypes", "jax", "jaxlib", "flax"} & kept
-    monkeypatch.setattr(environments, "installed", lambda: {"flax": "0.12.0, editable"})
-    assert environments.with_candidates(["optax==0.2.5"]).requirements == (
+    monkeypatch.setattr(version_sets, "installed", lambda: {"flax": "0.12.0, editable"})
+    assert with_candidates(["optax==0.2.5"]).requirements == (
         "optax==0.2.5",
         "flax==0.12.0",
     )
@@ -123,12 +135,9 @@ def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatc
     ],
 )
 def test_each_day_comes_once_also_where_months_and_years_end(first, every, end, found):
+    assert [s.name for s in days_between(first.isoformat(), every, end=end)] == found
     assert [
-        s.name for s in environments.days_between(first.isoformat(), every, end=end)
-    ] == found
-    assert [
-        s.day.isoformat()
-        for s in environments.days_between(first.isoformat(), every, end=end)
+        s.day.isoformat() for s in days_between(first.isoformat(), every, end=end)
     ] == found
 
 
@@ -146,7 +155,7 @@ def test_what_a_set_decides_about_has_no_bounds_of_ours():
         "tomli; python_version < '3.0'",
     ]
     asked += ["flax>=0.10; extra == 'flax'", "msgspec>=0.19; extra == 'bench'"]
-    assert environments.requirements_of(asked) == [
+    assert requirements_of(asked) == [
         "jax",
         "ml-dtypes",
         "rich>=13",
@@ -155,24 +164,35 @@ def test_what_a_set_decides_about_has_no_bounds_of_ours():
     ]
 
 
+class RecordingUv:
+    """A uv that installs nothing, and writes down its commands."""
+
+    def __init__(self, folder):
+        folder.mkdir()
+        self.program = folder / "uv"
+        self.program.write_text(UV)
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        self._folder = folder
+
+    def commands(self):
+        lines = (self._folder / "commands").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def fail_with(self, text):
+        (self._folder / "fails").write_text(text)
+
+    def environments(self, python="3.13", more=()):
+        return Environments(python, more, uv=str(self.program))
+
+
 @pytest.fixture
-def uv(tmp_path, monkeypatch):
-    """The folder of a uv that installs nothing, and writes down its commands."""
-    file = tmp_path / "uv" / "uv"
-    file.parent.mkdir()
-    file.write_text(UV)
-    file.chmod(file.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(environments, "_find_uv", lambda: str(file))
-    return file.parent
-
-
-def commands(uv):
-    return [json.loads(line) for line in (uv / "commands").read_text().splitlines()]
+def uv(tmp_path):
+    return RecordingUv(tmp_path / "uv")
 
 
 def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
-    made = Environments("3.13", ["mine==1"]).get(environments.read_set("jax==0.6.2"))
-    (install,) = commands(uv)
+    made = uv.environments(more=["mine==1"]).get(read_set("jax==0.6.2"))
+    (install,) = uv.commands()
     assert {
         "--isolated",
         "--no-project",
@@ -188,17 +208,17 @@ def test_a_set_is_installed_from_wheels_with_the_versions_that_it_names(uv):
     assert install[install.index("python") : -1] == ["python", "-P", "-c"]
     assert list(made.command[1:]) == install[: install.index("python")]
     assert made.versions == {"jax": "0.6.2"}
-    assert Environments("3.13").releases("jax") == ["0.6.1", "0.6.2", "0.7.0"], (
-        "from the oldest"
-    )
+
+
+def test_releases_are_listed_from_the_oldest(uv):
+    assert uv.environments().releases("jax") == ["0.6.1", "0.6.2", "0.7.0"]
 
 
 def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'flax'\n")
-    Environments().get(
-        environments.read_set(f"{tmp_path} git+file:///home/me/equinox@main")
-    )
-    (install,) = commands(uv)
+    clones = read_set(f"{tmp_path} git+file:///home/me/equinox@main")
+    uv.environments().get(clones)
+    (install,) = uv.commands()
     assert {
         f"--with-editable={tmp_path}",
         "--with=git+file:///home/me/equinox@main",
@@ -207,14 +227,16 @@ def test_a_clone_is_installed_in_place_and_may_be_built(uv, tmp_path):
     assert not {"--no-build", "--with=flax", "--with=equinox"} & set(install)
 
 
-def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_path):
-    command = Environments("3.13").get(environments.read_set("jax==0.6.2")).command
+def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv):
+    command = uv.environments().get(read_set("jax==0.6.2")).command
     folder = Path(command[-1].partition("=")[2])
     assert {path.name.partition("-")[0] for path in folder.iterdir()} == {"trigru"}
-    code = "import trigru.common.errors; from importlib.metadata import version; print(version('trigru'))"
-    alone = [sys.executable, "-P", "-S", "-c", code]
+    code = (
+        "import trigru.common.errors; from importlib.metadata import version; "
+        "print(version('trigru'))"
+    )
     done = subprocess.run(
-        alone,
+        [sys.executable, "-P", "-S", "-c", code],
         env={"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
@@ -224,36 +246,38 @@ def test_this_trigru_runs_in_the_environment_and_nothing_else_of_here(uv, tmp_pa
 
 
 def test_a_day_limits_the_frameworks_and_nothing_else(uv):
-    Environments().get(environments.read_set("2025-01-10"))
-    (install,) = commands(uv)
-    limits = [
-        after for word, after in pairwise(install) if word == "--exclude-newer-package"
-    ]
-    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in environments.SUBJECTS]
+    uv.environments().get(read_set("2025-01-10"))
+    (install,) = uv.commands()
+    limits = []
+    for word, next_word in pairwise(install):
+        if word == "--exclude-newer-package":
+            limits.append(next_word)
+    assert limits == [f"{name}=2025-01-10T23:59:59Z" for name in SUBJECTS]
     assert "--exclude-newer" not in install
 
 
-def test_a_failure_is_reported_as_uv_reports_it(uv, monkeypatch):
-    for text, said, lasting in (
-        (
-            "error: No solution found when ...",
-            "error: No solution found when ...",
-            True,
-        ),
+@pytest.mark.parametrize(
+    ("text", "reason", "is_lasting"),
+    [
+        ("error: No solution found when ...", "No solution found when", True),
         ("error: timed out", "error: timed out", False),
         ("", "uv ended with 1", False),
-        (None, "uv took longer than 0.001 s", False),
-    ):
-        if text is None:
-            monkeypatch.setattr(environments, "LIMIT_S", 1e-3)
-        (uv / "fails").write_text(text or "")
-        with pytest.raises(EnvironmentFailedError, match=said) as raised:
-            Environments().get(environments.read_set("jax==0.6.2"))
-        assert raised.value.lasting is lasting
+    ],
+)
+def test_a_failure_is_reported_as_uv_reports_it(uv, text, reason, is_lasting):
+    uv.fail_with(text)
+    with pytest.raises(EnvironmentFailedError, match=reason) as raised:
+        uv.environments().get(read_set("jax==0.6.2"))
+    assert raised.value.lasting is is_lasting
 
 
-def test_without_uv_it_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(environments.shutil, "which", lambda _: None)
-    monkeypatch.setattr(environments.sys, "executable", str(tmp_path / "python"))
+def test_an_installation_that_takes_too_long_is_given_up(uv, monkeypatch):
+    monkeypatch.setattr(environments, "LIMIT_S", 1e-3)
+    with pytest.raises(EnvironmentFailedError, match="took longer than") as raised:
+        uv.environments().get(read_set("jax==0.6.2"))
+    assert not raised.value.lasting
+
+
+def test_without_uv_it_says_how_to_get_it(tmp_path):
     with pytest.raises(UnavailableError, match="pip install uv"):
-        Environments()
+        find_uv(python=str(tmp_path / "python"), path=str(tmp_path))

@@ -8,165 +8,170 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 from support.runs import MACHINE
-from support.snapshots import snapshot_of
-from trigru.bench.upgrades import installed, record
-from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.installed import edited, sources_of, unnamed
+from support.snapshots import machine_with, snapshot_of
+from trigru.bench.upgrades import installed
+from trigru.bench.upgrades.changes import compare_snapshots
+from trigru.bench.upgrades.installed import (
+    edited_files,
+    sources_of,
+    unexplained_files,
+)
 from trigru.bench.upgrades.record import (
     Change,
-    Kept,
+    Observation,
     SnapshotError,
     Subject,
     Trail,
+)
+from trigru.bench.upgrades.snapshot_file import (
+    FILE,
+    ArrayStore,
+    Loaded,
     is_snapshot,
     load,
-    name_of,
     save,
 )
-from trigru.bench.upgrades.tables import files_line, files_table
+from trigru.bench.upgrades.words import files_line
 
-ARRAYS = {
-    name_of(array): array
-    for array in (np.linspace(0, 1, 7), np.ones(3, ml_dtypes.bfloat16))
-}
-SUBJECT = Subject("pure", "pure", values={"forward jit": {"carry": next(iter(ARRAYS))}})
-CODE = "import os\n\n\ndef f(x):\n    return x + 1\n\n\ndef g(x):\n    return x\n"
-VERSION = count()
+STORE = ArrayStore()
+CARRY = STORE.keep(np.linspace(0, 1, 7))
+HALF = STORE.keep(np.ones(3, ml_dtypes.bfloat16))
+SUBJECT = Subject("pure", "pure", observations={"it": Observation({"w": CARRY})})
+CODE = "import os\n\n\ndef f(x):\n    return x + 1\n"
+NUMBERS = count()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    save(tmp_path / "snapshot", snapshot_of(SUBJECT), ARRAYS)
+    save(tmp_path / "snapshot", snapshot_of(SUBJECT), STORE)
     return tmp_path / "snapshot"
 
 
-def test_what_is_written_is_read_and_replaced_and_nothing_else_is(folder):
+@pytest.mark.parametrize("snapshot", [snapshot_of(SUBJECT), snapshot_of()])
+def test_what_is_written_is_read_and_replaced_and_nothing_else_is(folder, snapshot):
     (folder / "results.json").write_text("hours of measuring")
-    for snapshot in (snapshot_of(SUBJECT), snapshot_of()):
-        save(folder, snapshot, ARRAYS)
-        read, arrays = load(folder)
-        assert read == snapshot
-        found, written = (
-            {name: (a.dtype, a.tolist()) for name, a in of.items()}
-            for of in (arrays, ARRAYS)
-        )
-        assert found == written
-    assert sorted(os.listdir(folder)) == ["results.json", record.FILE]
-    assert (is_snapshot(folder), is_snapshot(folder.parent)) == (True, False)
+    save(folder, snapshot, STORE)
+    loaded = load(folder)
+    assert loaded.snapshot == snapshot
+    assert loaded.arrays.keys() == STORE.keys()
+    for name, array in STORE.items():
+        assert loaded.arrays[name].dtype == array.dtype
+        assert np.array_equal(loaded.arrays[name], array)
+    assert sorted(os.listdir(folder)) == ["results.json", FILE]
+    assert is_snapshot(folder)
+    assert not is_snapshot(folder.parent)
 
 
-@pytest.mark.parametrize("fact", ["values", "checkpoints", "draws"])
-def test_a_named_array_that_is_missing_or_changed_is_damage(folder, fact):
-    save(
-        folder,
-        snapshot_of(
-            Subject("pure", "pure", **{fact: {"of": {"bias": name_of(np.ones(2))}}})
-        ),
-        ARRAYS,
-    )
+@pytest.mark.parametrize("field", ["draws", "results", "exact_results"])
+def test_an_array_that_is_named_and_missing_is_damage(folder, field):
+    observation = Observation(**{field: {"bias": "0123456789abcdef"}})
+    subject = Subject("pure", "pure", observations={"it": observation})
+    save(folder, snapshot_of(subject), STORE)
     with pytest.raises(SnapshotError, match="is missing"):
         load(folder)
-    save(folder, snapshot_of(SUBJECT), dict.fromkeys(ARRAYS, np.ones(2)))
+
+
+def test_an_array_that_was_changed_is_damage(folder):
+    save(folder, snapshot_of(SUBJECT), {CARRY: np.ones(2)})
     with pytest.raises(SnapshotError, match="was changed"):
         load(folder)
 
 
+class Package:
+    """A package that is installed in a folder, of a name of its own."""
+
+    def __init__(self, folder):
+        self.name = f"mine{next(NUMBERS)}"
+        self._folder = folder
+        self._info = folder / f"{self.name}-1.0.dist-info"
+        self._info.mkdir()
+
+    def snapshot(self, files, version="1.0", subjects=()):
+        """The snapshot that is taken with these files, by their names without .py."""
+        head = f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {version}\n"
+        (self._info / "METADATA").write_text(head)
+        record = []
+        for file, content in files.items():
+            path = self._folder / self.name / f"{file}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+            record.append(f"{self.name}/{file}.py,,\n")
+        (self._info / "RECORD").write_text("".join(record))
+        machine = machine_with(MACHINE.versions | {self.name: version})
+        taken = snapshot_of(*subjects, machine=machine)
+        return replace(taken, sources=sources_of([self.name]))
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Writes an installed package of two modules and a test; returns what a snapshot of it would have."""
     monkeypatch.syspath_prepend(tmp_path)
-    info = tmp_path / f"mine{next(VERSION)}-1.0.dist-info"
-    name = info.name.partition("-")[0]
-    monkeypatch.setattr(installed, "PACKAGES", [name])
-    info.mkdir()
-
-    def snapshot(version="1.0", **files):
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        paths = {
-            f"{name}/{path.replace('_of_', '/')}.py": content
-            for path, content in files.items()
-        }
-        (info / "RECORD").write_text("".join(f"{path},,\n" for path in paths))
-        for path, content in paths.items():
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(content)
-        kept = Kept()
-        taken = snapshot_of(
-            machine=replace(MACHINE, versions=MACHINE.versions | {name: version})
-        )
-        return replace(taken, sources=sources_of([name], kept)), kept
-
-    return snapshot, name
+    package = Package(tmp_path)
+    monkeypatch.setattr(installed, "PACKAGES", [package.name])
+    return package
 
 
-def test_the_first_line_that_differs_is_named(package):
-    snapshot, name = package
-    was = snapshot(a=CODE, b=CODE, tests_of_c=CODE)
-    assert not list(edited(was, snapshot(a=CODE, b=CODE, tests_of_c="other")))
-    (change,) = changes(
-        was,
-        snapshot(a=CODE, b=CODE.replace("return x\n", "return -x\n"), tests_of_c=CODE),
-    )
-    assert (change.kind, change.subject, change.line) == (
-        "code",
-        name,
-        f"{name}/b.py:9",
-    )
-    found = edited(was, snapshot(a=CODE.replace("x + 1", "x + 2"), b="\n" + CODE))
-    assert [change.line for change in found] == [f"{name}/a.py:5", f"{name}/b.py:1"]
-    for code, line in ((CODE + "1", 10), (CODE[:-1], 9)):
-        (change,) = edited(was, snapshot(a=code, b=CODE))
-        assert change.line == f"{name}/a.py:{line}"
+def test_a_file_with_other_code_under_the_same_version_is_named(package):
+    old = package.snapshot({"a": CODE, "b": CODE, "tests/c": CODE})
+    new = package.snapshot({"a": CODE, "b": f"{CODE}1", "tests/c": CODE})
+    (change,) = compare_snapshots(Loaded(old, {}), Loaded(new, {}))
+    assert (change.kind, change.subject) == ("code", package.name)
+    assert change.new == f"{package.name}/b.py"
 
 
-@pytest.mark.parametrize(("files", "other"), [({"a": CODE}, ["b"]), ({}, ["a", "b"])])
-def test_files_that_are_gone_or_new_are_named(package, files, other):
-    snapshot, name = package
-    was, now = snapshot(a=CODE, b=CODE), snapshot(**files)
-    assert [change.line for change in edited(was, now)] == [
-        f"{name}/{file}.py (is gone)" for file in other
+def test_tests_of_a_package_do_not_count(package):
+    old = package.snapshot({"a": CODE, "tests/c": CODE})
+    new = package.snapshot({"a": CODE, "tests/c": "other"})
+    assert list(edited_files(old, new)) == []
+
+
+@pytest.mark.parametrize(("files", "gone"), [({"a": CODE}, ["b"]), ({}, ["a", "b"])])
+def test_files_that_are_gone_or_new_are_named(package, files, gone):
+    old, new = package.snapshot({"a": CODE, "b": CODE}), package.snapshot(files)
+    names = [f"{package.name}/{file}.py" for file in gone]
+    assert [change.new for change in edited_files(old, new)] == [
+        f"{name} (is gone)" for name in names
     ]
-    assert [change.line for change in edited(now, was)] == [
-        f"{name}/{file}.py (is new)" for file in other
+    assert [change.new for change in edited_files(new, old)] == [
+        f"{name} (is new)" for name in names
     ]
 
 
 def test_another_version_has_other_files_that_are_listed_where_no_change_names_them(
     package,
 ):
-    snapshot, name = package
-    old = snapshot(a=CODE, b=CODE, c=CODE, a_of_version=CODE, ab=CODE)
-    trail = Trail([f"{name}/c.py:1 (mul of shape 4)"], "", "")
-    newer = snapshot(
-        "1.1", a=CODE + "1", c=CODE + "1", a_of_version=CODE + "1", ab=CODE, d=CODE
+    """Those that computed something come first; one that holds the version does not count."""
+    trail = Trail([f"{package.name}/c.py:1 (mul of shape 4)"], "", "")
+    subject = Subject("mine", "mine", observations={"call": Observation(trail=trail)})
+    old = package.snapshot(
+        {"a": CODE, "b": CODE, "c": CODE, "a/version": CODE, "same": CODE}
     )
-    new = (
-        replace(
-            newer[0], subjects=[Subject("mine", "mine", trails={"forward": trail})]
-        ),
-        newer[1],
+    new = package.snapshot(
+        {"a": "1", "c": "1", "a/version": "1", "same": CODE, "d": CODE},
+        version="1.1",
+        subjects=[subject],
     )
-    assert not list(edited(old, new))
-    places = [
-        f"{name}/{file}"
-        for file in ("c.py:10", "a.py:10", "b.py (is gone)", "d.py (is new)")
-    ]
-    assert unnamed(old, new, []) == {name: places}
-    named = Change("function", "mine", "it", "", "2", f"{name}/a.py:3 (mul)")
-    assert unnamed(old, new, [named]) == {name: [places[0], *places[2:]]}
-    assert unnamed(old, snapshot(a="1"), []) == {}
-    versions = [
-        snapshot(version, __init__=f"{CODE}__version__ = '{version}'\n")
+    assert list(edited_files(old, new)) == []
+    files = ["c.py", "a.py", "b.py (is gone)", "d.py (is new)"]
+    places = [f"{package.name}/{file}" for file in files]
+    assert unexplained_files(old, new, []) == {package.name: places}
+
+    line = f"{package.name}/a.py:3 (mul)"
+    change = Change("function", "mine", "it", "", "2", line)
+    others = [places[0], *places[2:]]
+    assert unexplained_files(old, new, [change]) == {package.name: others}
+
+
+def test_a_file_whose_version_alone_moved_is_the_same(package):
+    old, new = [
+        package.snapshot({"__init__": f"__version__ = '{version}'"}, version)
         for version in ("1.0", "1.1")
     ]
-    assert unnamed(*versions, []) == {}
-    assert unnamed(versions[0], snapshot("1.1", __init__=3 * CODE), []) == {
-        name: [f"{name}/__init__.py:10"]
-    }
-    (line,) = files_line({name: places, "other": ["x.py:1"] * 7})
+    assert unexplained_files(old, new, []) == {}
+
+
+def test_of_a_package_with_many_files_few_are_named():
+    line = files_line({"one": ["a.py", "b.py"], "other": ["x.py"] * 7})
     assert line.endswith(
-        f": 4 files of {name} ({', '.join(places)}); 7 files of other (x.py:1, x.py:1, and 5 more)."
+        ": 2 files of one (a.py, b.py); 7 files of other (x.py, x.py, and 5 more)."
     )
-    assert files_line({}) == files_table({}) == []
+    assert files_line({}) == ""

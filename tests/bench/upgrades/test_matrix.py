@@ -2,220 +2,198 @@
 
 import json
 import sys
-from unittest.mock import Mock
 
 import pytest
-from msgspec.structs import replace
-from support.cli import invoke
-from support.runs import MACHINE
-from support.snapshots import SETS, Made, leave, release_of, snapshot_of, step_calls
-from trigru.bench.commands import matrix
-from trigru.bench.commands.matrix import fill, matrix_picture, matrix_tables, read
-from trigru.bench.upgrades.environments import (
-    Environment,
-    EnvironmentFailedError,
-    VersionSet,
+import typer
+from support.snapshots import SETS, MadeUp, snapshot_of, stepping
+from trigru.bench.upgrades.environments import Environment, EnvironmentFailedError
+from trigru.bench.upgrades.matrix import (
+    MOST_KEPT,
+    SCHEMA,
+    Matrix,
+    MatrixRow,
+    add_changes,
+    facts_of,
+    fill,
+    read,
 )
-from trigru.bench.upgrades.record import Subject
-from trigru.common.equality.measurement import Measurement
+from trigru.bench.upgrades.matrix_page import matrix, matrix_picture, matrix_tables
+from trigru.bench.upgrades.record import Observation, Subject
+from trigru.bench.upgrades.snapshot_file import Loaded
+from trigru.bench.upgrades.version_sets import VersionSet
+
+NAMES = [version_set.name for version_set in SETS]
 
 
-@pytest.fixture
-def trigru(monkeypatch):
-    """What `trigru snapshot` leaves in an environment: each release runs ten more lines."""
-    ran = []
-
-    def snapshot(made, folder, arguments, still):
-        still()
-        ran.append(made.command[-1].partition("=")[2])
-        number = release_of(made)
-        if number == 2:
-            raise EnvironmentFailedError("error: it broke", lasting=False)
-        machine = replace(MACHINE, versions=MACHINE.versions | made.versions)
-        leave(
-            folder,
-            Subject("pure", "pure", calls=step_calls(100 + 10 * number)),
-            machine=machine,
-        )
-
-    monkeypatch.setattr(Environment, "snapshot", snapshot)
-    return ran
+def ten_lines_more(number):
+    """Each release runs ten more lines of Python; the third has no snapshot."""
+    if number == 2:
+        raise EnvironmentFailedError("error: it broke", lasting=False)
+    return [stepping("pure", 100 + 10 * number)]
 
 
-def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path, trigru):
-    found = fill(SETS, tmp_path, Made())
-    assert [row.reason for row in found.rows] == ["", "", "error: it broke", ""]
-    assert [row.counts for row in found.rows] == [
-        {},
-        {"pure": {"calls": 1}},
-        {},
-        {"pure": {"calls": 1}},
-    ]
-    assert found.rows[3].moved[0].old == "110 lines"
-    assert found.rows[3].moved[0].new == "130 lines"
-    assert found.rows[0].versions == {"jax": "0.0.0"}
-    (legend,) = matrix_picture(found).figure.legends
+def made_up(failing=None, **options):
+    return MadeUp(failing, ten_lines_more, **options)
+
+
+def test_each_row_is_compared_with_the_last_that_has_a_snapshot(tmp_path):
+    filled = fill(SETS, tmp_path, made_up())
+    assert [row.reason for row in filled.rows] == ["", "", "error: it broke", ""]
+    calls = {"pure": {"calls": 1}}
+    assert [row.counts for row in filled.rows] == [{}, calls, {}, calls]
+    (change,) = filled.rows[3].moved
+    assert (change.old, change.new) == ("110 lines", "130 lines")
+    assert filled.rows[0].versions == {"jax": "0.0.0"}
+    assert read(tmp_path) == filled
+
+    first_of_others = fill(SETS[1:2], tmp_path, made_up()).rows[0]
+    assert first_of_others.counts == {}
+
+
+def test_the_picture_has_a_line_for_each_port(tmp_path):
+    filled = fill(SETS, tmp_path, made_up())
+    (legend,) = matrix_picture(filled).figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["pure"]
-    assert read(tmp_path) == found
-    assert fill(SETS[1:2], tmp_path, Made()).rows[0].counts == {}, (
-        "of one that is now the first"
-    )
+    assert matrix_picture(fill(SETS[:1], tmp_path, made_up())) is None
 
 
-def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path, trigru):
-    sets = [
-        *SETS,
-        VersionSet("a clone", ("jax==0.3.0", "./flax==1")),
-    ]  # which may hold other code now
-    first = Made({SETS[0].name: True, SETS[1].name: False})
-    fill(sets, tmp_path, first)
-    trigru.clear()
-    again = Made()
-    found = fill(sets, tmp_path, again)
-    assert again.made == [SETS[1].name, SETS[2].name, "a clone"]
-    assert trigru == again.made
-    assert [bool(row.reason) for row in found.rows] == [True, False, True, False, False]
+def test_what_is_done_is_not_done_again_and_what_failed_is(tmp_path):
+    """A clone is, too: it may hold other code now."""
+    sets = [*SETS, VersionSet("a clone", ("jax==0.3.0", "./flax==1"))]
+    fill(sets, tmp_path, made_up({NAMES[0]: True, NAMES[1]: False}))
+    again = made_up()
+    filled = fill(sets, tmp_path, again)
+    assert again.made == [NAMES[1], NAMES[2], "a clone"]
+    assert [name for name, _ in again.taken] == again.made
+    failed = [bool(row.reason) for row in filled.rows]
+    assert failed == [True, False, True, False, False]
 
 
-def test_a_snapshot_of_other_versions_than_its_row_is_taken_again(tmp_path, trigru):
-    fill(SETS[:2], tmp_path, Made())
-    one, other = (folder for folder in tmp_path.iterdir() if folder.is_dir())
-    one.rename(tmp_path / "aside")
-    other.rename(one)
-    (tmp_path / "aside").rename(other)
-    again = Made()
-    found = fill(SETS[:2], tmp_path, again)
-    assert again.made == [of.name for of in SETS[:2]]
-    assert found.rows[1].moved[0].new == "110 lines"
+def test_a_snapshot_of_other_versions_than_its_row_is_taken_again(tmp_path):
+    fill(SETS[:2], tmp_path, made_up())
+    first, second = [folder for folder in tmp_path.iterdir() if folder.is_dir()]
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    again = made_up()
+    filled = fill(SETS[:2], tmp_path, again)
+    assert again.made == NAMES[:2]
+    assert filled.rows[1].moved[0].new == "110 lines"
 
 
 def test_many_changes_of_a_kind_are_counted_and_few_kept():
-    trees = [{f"w{n}": f"float{bits}(3,)" for n in range(5)} for bits in (16, 32)]
-    row = matrix.MatrixRow("a set", [], "")
-    matrix._compare(
-        row, *((snapshot_of(Subject("pure", "pure", tree=tree)), {}) for tree in trees)
-    )
-    assert row.counts == {"pure": {"tree": 5}}
-    assert len(row.moved) == matrix.MOST_KEPT
+    loaded = []
+    for bits in (16, 32):
+        observations = {}
+        for number in range(5):
+            leaves = {f"w{number}": f"float{bits}({number},)"}
+            observations[f"row {number}"] = Observation(leaves=leaves)
+            observations[f"row {number}"].leaves |= {"b": f"float{number + bits}()"}
+        subject = Subject("pure", "pure", observations=observations)
+        loaded.append(Loaded(snapshot_of(subject), {}))
+    row = MatrixRow("a set", [], "")
+    add_changes(row, *loaded)
+    assert row.counts == {"pure": {"tree": 10}}
+    assert len(row.moved) == MOST_KEPT
 
 
-def test_a_run_that_is_stopped_keeps_its_rows(tmp_path, trigru):
-    made, told = Made(), []
+def test_a_run_that_is_stopped_keeps_its_rows(tmp_path):
+    told = []
 
-    def stop(*said):
-        told.append(said)
-        if said[0] == 2:
+    def stop_at_the_third(done, number, name):
+        told.append((done, number, name))
+        if done == 2:
             raise KeyboardInterrupt
 
+    environments = made_up()
     with pytest.raises(KeyboardInterrupt):
-        fill(SETS, tmp_path, made, told=stop)
-    assert told == [(0, 4, SETS[0].name)] * 2 + [(1, 4, SETS[1].name)] * 2 + [
-        (2, 4, SETS[2].name)
-    ]
-    assert [row.name for row in read(tmp_path).rows] == [of.name for of in SETS[:2]]
-    made.made.clear()
-    fill(SETS, tmp_path, made)
-    assert made.made == [of.name for of in SETS[2:]]
+        fill(SETS, tmp_path, environments, tell=stop_at_the_third)
+    first, second, third = (0, 4, NAMES[0]), (1, 4, NAMES[1]), (2, 4, NAMES[2])
+    assert told == [first, first, second, second, third]
+    assert [row.name for row in read(tmp_path).rows] == NAMES[:2]
+
+    environments.made.clear()
+    fill(SETS, tmp_path, environments)
+    assert environments.made == NAMES[2:]
 
 
-def test_what_failed_is_not_told_as_equal_in_part():
-    lacking, failed = "not offered: x", "TypeError: x"
-    for pure, linen, said in (
-        ([None], [None], "all"),
-        ([None], [None, lacking], "in part linen"),
-        ([], [], "not asked"),
-        ([None, failed], [failed, lacking], "not pure, linen"),
-        ([failed], [lacking], "not pure; in part linen"),
-    ):
-        measured = [
-            Measurement(port, "masks", None, "call", "float64", 0.0, 1.0, problem)
-            for port, problems in (("pure", pure), ("linen", linen))
-            for problem in problems
-        ]
-        snapshot = snapshot_of(
-            *(Subject(port, port) for port in ("pure", "linen")), equality=measured
-        )
-        row = matrix.MatrixRow("a set", [], "", facts=matrix.facts_of(snapshot))
-        found = matrix.Matrix(
-            schema=matrix.SCHEMA, command=[], datetime="", device="", rows=[row]
-        )
-        assert matrix_picture(found) is None, "of one set"
-        assert matrix_tables(found)[0].rows[0][3] == said
+def test_rows_of_other_sets_stay(tmp_path):
+    fill(SETS[:2], tmp_path, made_up())
+    fill(SETS[3:], tmp_path, made_up())
+    names = {row.name for row in read(tmp_path).rows}
+    assert names == {NAMES[0], NAMES[1], NAMES[3]}
 
 
-def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(
-    tmp_path, monkeypatch, trigru
+@pytest.mark.parametrize(
+    ("python", "arguments", "is_other"),
+    [
+        ("3.13", [], False),
+        ("3.13", ["--port=pure"], True),
+        ("3.11", [], True),
+    ],
+)
+def test_other_arguments_and_pythons_are_other_rows(
+    tmp_path, python, arguments, is_other
 ):
-    filled = Mock(wraps=fill)
-    monkeypatch.setattr(matrix, "fill", filled)
-    monkeypatch.setattr(
-        matrix, "Environments", lambda python: Made() if python == "3.12" else None
-    )
-    names = [
-        *(of.name for of in SETS),
-        "--python",
-        "3.12",
-        "--no-equality",
-        "--port",
-        "pure",
+    fill(SETS[:1], tmp_path, made_up())
+    again = made_up(python=python)
+    (row,) = fill(SETS[:1], tmp_path, again, arguments).rows
+    assert (row.python, row.arguments) == (python, arguments)
+    assert again.made == (NAMES[:1] if is_other else [])
+
+
+@pytest.mark.parametrize(
+    ("problems", "works"),
+    [
+        ({"pure": {}, "linen": {}}, "all"),
+        ({}, "not asked"),
+        ({"pure": {}, "linen": {"forward": "no"}}, "not linen"),
+        ({"pure": {"it": "no"}, "linen": {"it": "no"}}, "not pure, linen"),
+    ],
+)
+def test_the_table_says_which_ports_work(problems, works):
+    subjects = []
+    for name, of_port in problems.items():
+        subjects.append(Subject(name, name, problems=of_port))
+    row = MatrixRow("a set", [], "", facts=facts_of(snapshot_of(*subjects)))
+    table = matrix_tables(Matrix(SCHEMA, [], "", "", [row]))[0]
+    assert table.rows[0][2] == works
+
+
+def test_a_set_without_a_snapshot_is_exit_code_1_and_a_finding(tmp_path, capsys):
+    with pytest.raises(typer.Exit) as exit:
+        matrix(SETS, [], made_up(), details=False, format="json", output=tmp_path)
+    assert exit.value.exit_code == 1
+    findings = []
+    for finding in json.loads(capsys.readouterr().out)["findings"]:
+        findings.append((finding["kind"], finding["subject"], finding["failed"]))
+    assert findings == [
+        ("calls", f"{NAMES[1]}: pure", False),
+        ("broken", NAMES[2], True),
+        ("calls", f"{NAMES[3]}: pure", False),
     ]
-    assert (
-        invoke("matrix", *names[:2], *names[4:], "-o", str(tmp_path / "all")).exit_code
-        == 0
-    )
-    assert filled.call_args.args[3] == ["--port=pure", "--no-equality"]
-    assert {"matrix.json", "matrix.md", "matrix.html"} <= {
-        path.name for path in (tmp_path / "all").iterdir()
-    }
-    result = invoke(
-        "matrix", *names, "-o", str(tmp_path / "three of four"), "--format", "json"
-    )
-    assert result.exit_code == 1
-    found = [
-        (f["kind"], f["subject"], f["failed"])
-        for f in json.loads(result.stdout)["findings"]
-    ]
-    calls = [
-        ("calls", f"jax=={release}: pure", False) for release in ("0.1.0", "0.3.0")
-    ]
-    assert found == [calls[0], ("broken", "jax==0.2.0", True), calls[1]]
+    files = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert files == {"matrix.json", "matrix.md", "matrix.html"}
 
 
-def test_rows_of_other_sets_stay_and_other_arguments_and_pythons_are_other_rows(
-    tmp_path, trigru
-):
-    fill(SETS[:2], tmp_path, Made())
-    fill(SETS[3:], tmp_path, Made())
-    assert {row.name for row in read(tmp_path).rows} == {
-        SETS[0].name,
-        SETS[1].name,
-        SETS[3].name,
-    }
-    one = [SETS[0].name]
-    for python, arguments, made in (
-        ("3.13", [], []),
-        ("3.13", ["--no-equality"], one),
-        ("3.11", [], one),
-    ):
-        again = Made()
-        again.python = python
-        (row,) = fill(SETS[:1], tmp_path, again, arguments=arguments).rows
-        assert (row.python, row.arguments) == (python, arguments)
-        assert again.made == made
+def test_sets_that_all_have_a_snapshot_are_exit_code_0(tmp_path):
+    matrix(SETS[:2], [], made_up(), details=False, format="text", output=tmp_path)
 
 
-def test_a_command_is_watched_and_ended_and_no_package_of_the_caller_reaches_it(
-    monkeypatch,
-):
+def run_python(code, limit_s=60.0, still=lambda: None):
+    environment = Environment((sys.executable,), {})
+    return environment.run(["-c", code], limit_s, still)
+
+
+def test_no_package_of_the_caller_reaches_a_command(monkeypatch):
     for name in ("PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/elsewhere")
-    program, ticks = (
-        "import os, time; time.sleep({}); raise SystemExit(str('/elsewhere' in os.environ.values()))",
-        [],
-    )
-    run = lambda for_s, limit_s: Environment((sys.executable,), {}).run(  # noqa: E731
-        ["-c", program.format(for_s)], limit_s, lambda: ticks.append(1)
-    )
-    assert run(1.2, 60.0) == (1, "False")
-    assert len(ticks) >= 2
-    assert run(60, 1.0) == (124, "it took longer than 1 s")
+    code = "import os; raise SystemExit(str('/elsewhere' in os.environ.values()))"
+    assert run_python(code) == (1, "False")
+
+
+def test_a_command_is_watched_and_ended():
+    ticks = []
+    ended = run_python("import time; time.sleep(60)", 1.5, lambda: ticks.append(1))
+    assert ended == (124, "it took longer than 1.5 s")
+    assert ticks

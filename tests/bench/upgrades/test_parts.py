@@ -1,6 +1,5 @@
 """Parts of the frameworks as small programs: what is kept of one, and what a change of it is told as."""
 
-import time
 import warnings
 from functools import partial
 
@@ -9,237 +8,242 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.snapshots import snapshot_of
-from trigru.bench.upgrades.changes import changes
-from trigru.bench.upgrades.functions import Called, Example, collect
-from trigru.bench.upgrades.parts import filled, look_at_parts, signatures_of, text_of
-from trigru.bench.upgrades.record import KEPT, PARTS_OF, TRACES, WAITS, Kept, Subject
-from trigru.bench.upgrades.worker import place_of
+from trigru.bench.upgrades.changes import compare_snapshots
+from trigru.bench.upgrades.noticing import place_of
+from trigru.bench.upgrades.observing import Call, Example, TraceCounter, observe
+from trigru.bench.upgrades.parts import filled, look_at_parts
+from trigru.bench.upgrades.record import PARTS_OF, Subject
+from trigru.bench.upgrades.signatures import signatures_of, text_of
+from trigru.bench.upgrades.snapshot_file import ArrayStore, Loaded
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 
 
-def of(given):
-    subject, kept = Subject("parts", "pure"), Kept()
-    collect(subject, kept, "part", given)
+def look(thing):
+    """A snapshot of one part alone."""
+    subject, store = Subject("parts", "pure"), ArrayStore()
+    observe(subject, store, "part", thing)
     assert subject.problems == {}
-    return snapshot_of(subject), kept
+    return Loaded(snapshot_of(subject), store)
+
+
+def part_of(loaded):
+    return loaded.snapshot.subjects[0].observations["part"]
 
 
 def told(old, new):
-    return {(change.kind, change.what): change for change in changes(of(old), of(new))}
+    """The changes between two parts."""
+    return compare_snapshots(look(old), look(new))
+
+
+def functions(old, new):
+    return [change for change in told(old, new) if change.kind == "function"]
+
+
+def now_and_before(change):
+    now, _, before = change.line.partition("; before: ")
+    return now, before
 
 
 @pytest.mark.parametrize("framework", PARTS_OF)
 def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
-    first, again = Kept(), Kept()
-    old, new = (Subject("parts", framework) for _ in range(2))
+    loaded = []
     with jax.numpy_rank_promotion("allow"):  # as programs have it
-        look_at_parts(old, first)
-        look_at_parts(new, again)
-    assert old.problems == {}
-    assert old.signatures
-    found = changes((snapshot_of(old), first), (snapshot_of(new), again))
-    assert [
-        change for change in found if change.kind not in ("calls", "better", "warnings")
-    ] == []
+        for _ in range(2):
+            subject, store = Subject("parts", framework), ArrayStore()
+            look_at_parts(subject, store)
+            loaded.append(Loaded(snapshot_of(subject), store))
+    assert subject.problems == {}
+    assert subject.signatures
+    kinds = {change.kind for change in compare_snapshots(*loaded)}
+    assert kinds <= {"calls", "better", "warnings"}
 
 
 def recurrent(step):
     """A loop that starts with zeros, where a term of the first step is 0."""
 
     def run(w, x):
-        return jax.lax.scan(lambda h, x: (step(h, x, w),) * 2, jnp.zeros((4,)), x)
+        def advance(h, x):
+            h = step(h, x, w)
+            return h, h
 
-    return Example(
-        run, np.eye(4, dtype="float32") + 0.1, (np.tile(X[:, :1].T, (3, 1)) + X.T,)
-    )
+        return jax.lax.scan(advance, jnp.zeros((4,)), x)
+
+    x = np.tile(X[:, :1].T, (3, 1)) + X.T
+    return Example(run, np.eye(4, dtype="float32") + 0.1, (x,))
 
 
 def test_a_term_of_a_loop_is_told_by_its_line():
     old = recurrent(lambda h, x, w: jnp.tanh(x + h @ w))
     new = recurrent(lambda h, x, w: jnp.tanh(x + 0.99 * (h @ w)))
-    change = told(old, new)["function", "part in float64: result[0] and 1 more result"]
-    now, _, before = change.line.partition("; before: ")
+    (change,) = functions(old, new)
+    assert change.what == "part in float64: result[0] and 1 more result"
+    now, before = now_and_before(change)
     assert "(mul of shape 4)" in now
-    assert ["test_parts.py" in side for side in (now, before)] == [True, True]
+    assert "test_parts.py" in now
+    assert "test_parts.py" in before
+
+
+def scaled(factor, x):
+    return factor * jnp.sin(x)
+
+
+def shifted(term, x):
+    return term + jnp.cos(x)
 
 
 def test_each_result_is_told_by_its_own_line_and_one_line_once():
-    def scaled(factor, x):
-        return factor * jnp.sin(x)
+    def results(number, x):
+        once = scaled(number, x)
+        return {"a": once, "b": shifted(number, x), "c": 3 * scaled(number, x)}
 
-    def shifted(term, x):
-        return term + jnp.cos(x)
-
-    old, new = (
-        Example(
-            lambda x, f=f: {
-                "a": scaled(f, x),
-                "b": shifted(f, x),
-                "c": 3 * scaled(f, x),
-            },
-            X,
-        )
-        for f in (2.0, 2.1)
-    )
-    found = [
-        change for (kind, _), change in told(old, new).items() if kind == "function"
-    ]
-    whats = [
-        "part in float64: result['a'] and 1 more result",
-        "part in float64: result['b']",
-    ]
-    assert [change.what for change in found] == whats
-    assert ["(mul of" in change.line for change in found] == [True, False]
-    assert ["(add of" in change.line for change in found] == [False, True]
+    old, new = Example(partial(results, 2.0), X), Example(partial(results, 2.1), X)
+    first, second = functions(old, new)
+    assert first.what == "part in float64: result['a'] and 1 more result"
+    assert "(mul of" in first.line
+    assert second.what == "part in float64: result['b']"
+    assert "(add of" in second.line
 
 
 def test_results_that_changed_places_are_told_by_the_lines_that_computed_them():
-    old, new = (
-        Example(lambda x, turn=turn: [jnp.sin(x * 2), jnp.cos(x)][::turn], X)
-        for turn in (1, -1)
-    )
-    first, second = (
-        change for (kind, _), change in told(old, new).items() if kind == "function"
-    )
-    assert [
-        "(cos of" in first.line.partition(";")[0],
-        "(sin of" in second.line.partition(";")[0],
-    ] == [True, True]
-    old, new = (Example(partial(jax.nn.gelu, approximate=a), X) for a in (True, False))
-    line = told(old, new)["function", "part in float64: result"].line
-    assert line.startswith("jax/_src/nn/functions.py:"), "where no library led to it"
+    old = Example(lambda x: [jnp.sin(x * 2), jnp.cos(x)], X)
+    new = Example(lambda x: [jnp.cos(x), jnp.sin(x * 2)], X)
+    first, second = functions(old, new)
+    assert "(cos of" in now_and_before(first)[0]
+    assert "(sin of" in now_and_before(second)[0]
 
 
-def test_a_mask_is_named_where_it_changed_and_no_other_way_to_the_same_values():
-    for old, new, operation in (
+def test_a_line_of_jax_is_named_where_no_library_led_to_it():
+    old = Example(partial(jax.nn.gelu, approximate=True), X)
+    new = Example(partial(jax.nn.gelu, approximate=False), X)
+    (change,) = functions(old, new)
+    assert change.line.startswith("jax/_src/nn/functions.py:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "operation"),
+    [
         (
             lambda x: jnp.where(x > 0, x, -1.0),
             lambda x: jnp.where(x > 0.5, x, -1.0),
             "(gt of",
         ),
-        (lambda x: jnp.sin(x * 2 + 1), lambda x: jnp.tanh((x + 0.5) * 2), "(tanh of"),
-    ):
-        line = told(Example(old, X), Example(new, X))[
-            "function", "part in float64: result"
-        ].line
-        assert operation in line.partition("; before: ")[0], line
+        (
+            lambda x: jnp.sin(x * 2 + 1),
+            lambda x: jnp.tanh((x + 0.5) * 2),
+            "(tanh of",
+        ),
+    ],
+    ids=["a mask", "another way to the same values"],
+)
+def test_what_changed_is_named_and_no_other_way_to_the_same_values(old, new, operation):
+    (change,) = functions(Example(old, X), Example(new, X))
+    assert operation in now_and_before(change)[0]
 
 
-def test_a_gradient_that_is_zero_in_mathematics_may_be_any_noise():
-    def made(noise):
-        return Example(
-            lambda p, x: p["w"] * x + noise * p["b"], {"w": X, "b": X}, (1e3 * X,)
-        )
+@pytest.mark.parametrize(("noise", "is_other"), [(1e-18, False), (1e-6, True)])
+def test_a_gradient_that_is_zero_in_mathematics_may_be_any_noise(noise, is_other):
+    def example(noise):
+        params = {"w": X, "b": X}
+        return Example(lambda p, x: p["w"] * x + noise * p["b"], params, (1e3 * X,))
 
-    assert {kind for kind, _ in told(made(1e-18), made(2e-18))} <= {"bits"}
-    assert "function" in {kind for kind, _ in told(made(1e-6), made(2e-6))}
+    changes = functions(example(noise), example(2 * noise))
+    assert bool(changes) == is_other
 
 
 def test_a_remat_that_keeps_everything_is_told():
     def twice(x):
         return jnp.sin(jnp.sin(x))
 
-    found = told(Example(jax.checkpoint(twice), X), Example(twice, X))
-    assert {kind for kind, _ in found} == {"kept", "program"}
-    assert found["kept", f"part: {KEPT}"].old == f"{X.nbytes} B"
+    changes = told(Example(jax.checkpoint(twice), X), Example(twice, X))
+    assert [change.kind for change in changes] == ["kept", "program"]
+    assert changes[0].what == "part: kept for the gradient"
+    assert changes[0].old == f"{X.nbytes} B"
 
 
 def test_what_is_no_array_among_parameters_is_left_as_it_is():
-    snapshot, arrays = of(
-        Example(
-            lambda p, x: x * p["w"] if p["on"] else x, {"w": X[:1], "on": True}, (X,)
-        )
-    )
-    values = snapshot.subjects[0].values["part in float64"]
-    assert list(values) == ["result", "gradient of ['w']"]
-    assert np.allclose(arrays[values["result"]], X * X[:1])
+    def scale(params, x):
+        return x * params["w"] if params["on"] else x
+
+    loaded = look(Example(scale, {"w": X[:1], "on": True}, (X,)))
+    results = part_of(loaded).exact_results
+    assert list(results) == ["result", "gradient of ['w']"]
+    assert np.allclose(loaded.arrays[results["result"]], X * X[:1])
 
 
 def test_the_gradient_is_that_of_half_the_sum_of_squares_also_of_complex_results():
-    snapshot, arrays = of(Example(lambda x: ((1 + 2j) * x, x > 0), X))
-    assert np.allclose(
-        arrays[
-            snapshot.subjects[0].values["part in float64"]["gradient of the parameter"]
-        ],
-        5 * X,
-    )
+    loaded = look(Example(lambda x: ((1 + 2j) * x, x > 0), X))
+    gradient = part_of(loaded).exact_results["gradient of the parameter"]
+    assert np.allclose(loaded.arrays[gradient], 5 * X)
 
 
 def test_a_call_whose_cost_does_not_count_is_made_once():
     made = []
-    snapshot, _ = of(Called(lambda _: lambda: made.append(1) or X, counted=False))
-    assert (made, list(snapshot.subjects[0].values), snapshot.subjects[0].calls) == (
-        [1],
-        ["part"],
-        {},
-    )
+
+    def call():
+        made.append(1)
+        return X
+
+    part = part_of(look(Call(call, counted=False)))
+    assert made == [1]
+    assert list(part.results) == ["result"]
+    assert part.cost is None
 
 
-LIBRARY = {"time": time, "warnings": warnings}
+def test_a_call_that_traces_again_is_counted():
+    traces = TraceCounter()
+    jitted = jax.jit(traces.counted(jnp.tanh))
+    part = part_of(look(Call(lambda: jitted(X), traces)))
+    assert part.cost.traces == 1
+
+    def trace_anew():
+        return jax.jit(lambda x: traces.counted(jnp.tanh)(x))(X)
+
+    again = part_of(look(Call(trace_anew, traces)))
+    assert again.cost.traces > 1
+
+
+LIBRARY = {"warnings": warnings}
 CODE = """
-def wait():
-    time.sleep(0.003)
-
 def warn():
     warnings.warn("it will go.\\nSoon.", DeprecationWarning, stacklevel=2)
 """
 exec(compile(CODE, "/x/site-packages/lib/a.py", "exec"), LIBRARY)
 
 
-def test_a_call_that_traces_again_waits_runs_more_python_or_warns_is_told():
-    def called(before=lambda: None, *, anew=False):
-        def make(ran):
-            once = jax.jit(ran(jnp.tanh))
-            return lambda: (
-                before(),
-                (jax.jit(lambda x: ran(jnp.tanh)(x)) if anew else once)(X),
-            )[1]
-
-        return Called(make)
-
-    def counts(given):
-        return of(given)[0].subjects[0].calls["part"]
-
-    plain = counts(called())
-    assert (plain[TRACES], plain[WAITS]) == (1, 0)
-    assert counts(called(anew=True))[TRACES] > 1
-    (subject,) = of(called(LIBRARY["wait"]))[0].subjects
-    assert (subject.calls["part"][WAITS] >= 2, subject.lines["part"]) == (
-        True,
-        "lib/a.py:3",
-    )
-
+def test_a_call_that_runs_more_python_or_warns_is_told():
     def costly():
         for _ in range(9):
             LIBRARY["warn"]()
+        return X
 
-    found = told(called(), called(costly))
-    assert found["calls", "part"].new.endswith(" lines")
-    warning = found["warnings", f"at call, {place_of(__file__)}"]
-    assert (warning.new, warning.line) == (
-        "DeprecationWarning: it will go.",
-        "lib/a.py:6",
-    )
+    changes = {change.kind: change for change in told(Call(lambda: X), Call(costly))}
+    assert changes["calls"].new.endswith(" lines")
+    warning = changes["warnings"]
+    assert warning.what == f"at call, {place_of(__file__)}"
+    assert warning.new == "DeprecationWarning: it will go."
+    assert warning.line == "lib/a.py:3"
 
 
 def test_arguments_are_kept_with_their_defaults():
-    optax, nnx = (dict(signatures_of(module)) for module in ("optax", "flax.nnx"))
-    assert [optax["optax.adam"][name] for name in ("learning_rate", "nesterov")] == [
-        "",
-        "False",
-    ]
+    optax, nnx = dict(signatures_of("optax")), dict(signatures_of("flax.nnx"))
+    assert optax["optax.adam"]["learning_rate"] == ""
+    assert optax["optax.adam"]["nesterov"] == "False"
     assert nnx["flax.nnx.RNN"]["unroll"] == "1", "its metaclass takes anything"
     assert "wrt" in nnx["flax.nnx.Optimizer"], "and so do methods"
     assert "grads" in nnx["flax.nnx.Optimizer.update"]
-    assert text_of(frozenset("hgfedcba")) == f"{{{', '.join(map(repr, 'abcdefgh'))}}}"
+
+
+def test_a_set_of_defaults_has_one_text():
+    text = text_of(frozenset("hgfedcba"))
+    assert text == "{'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}"
 
 
 def test_what_is_filled_depends_on_no_name_and_no_two_arrays_are_alike():
-    first, other = (
-        filled({name: np.zeros(3, "f4") for name in names} | {"n": np.arange(2)})
-        for names in ("ab", "xy")
-    )
-    for name, same in (("a", other["x"]), ("b", other["y"]), ("n", np.arange(2))):
-        assert np.array_equal(first[name], same)
+    zeros = np.zeros(3, "f4")
+    first = filled({"a": zeros, "b": zeros, "n": np.arange(2)})
+    other = filled({"x": zeros, "y": zeros})
+    assert np.array_equal(first["a"], other["x"])
+    assert np.array_equal(first["b"], other["y"])
     assert not np.array_equal(first["a"], first["b"])
+    assert np.array_equal(first["n"], np.arange(2))

@@ -1,0 +1,372 @@
+"""The facts of functions and calls: of ports, of frameworks' parts, of a user's models."""
+
+import gc
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...common.errors import InputError
+from ...common.port.compilation import compiled_quickly
+from ...common.port.hlo import read_program
+from ...common.program import equations
+from ...common.program.model import CALL, Model, is_float
+from .noticing import noticed, survived
+from .record import WARM_CALLS, Cost, Observation, Program, Subject
+from .snapshot_file import ArrayStore
+from .trails import trail_of
+
+#: The observation of a user's model under which stands what it was called with.
+ARGUMENTS = "the arguments"
+_LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
+_OPERATION = re.compile(
+    r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", re.MULTILINE
+)
+
+
+class TraceCounter:
+    """Counts how often Python runs the functions that it wraps, as JAX traces them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, each run of which is counted."""
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            return function(*arguments, **options)
+
+        return run
+
+
+@dataclass(frozen=True)
+class Example:
+    """A function that JAX can trace, with arguments; or parameters that were drawn."""
+
+    #: (params, *inputs) -> a pytree of arrays; None if there is nothing but `drawn`.
+    function: Callable[..., Any] | None = None
+    params: Any = ()  # a pytree; what is no array in it stays as it is
+    inputs: tuple[Any, ...] = ()  # pytrees of arrays
+    drawn: Any = None  # a pytree of parameters that were drawn from a fixed key
+    compiled: bool = False  # whether it is also compiled and called, as by a user
+
+
+def named_results(result: Any) -> dict[str, Any]:
+    """The arrays, numbers and texts of a result by their paths, as "result[0]"."""
+    leaves = jax.tree_util.tree_flatten_with_path(result)[0]
+    return {f"result{jax.tree_util.keystr(path)}": leaf for path, leaf in leaves}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that is made as it is: it compiles by itself, or cannot be traced."""
+
+    run: Callable[[], Any]  # makes the call, and does not wait for what it computes
+    traces: TraceCounter = field(default_factory=TraceCounter)  # of what it traces
+    read: Callable[[Any], Mapping[str, Any]] = named_results  # of what `run` returned
+    steps: int = 1  # how often it is called, if each call changes something
+    lower: Callable[[], Any] | None = None  # what XLA is given, if that can be had
+    leaves: int = 0  # arrays that cross the jit boundary inwards
+    wait: Callable[[Any], object] = jax.block_until_ready
+    compiled: bool = False  # as by a user; else without LLVM's optimisations
+    counted: bool = True  # whether its cost counts; else it is called once
+
+
+#: Functions that make what is looked at, by its name.
+Rows = Mapping[str, Callable[[], Example | Call]]
+
+
+def subject_of(
+    thing: Any,
+    arguments: tuple[Any, ...],
+    store: ArrayStore,
+    *,
+    name: str = "",
+    source: str = "",
+) -> Subject:
+    """The facts of a model or a function of a user's own.
+
+    Args:
+        thing: a `trigru.parity.Model`, or a callable pytree with arrays, such as a
+            module, which is differentiated by its parameters; or a function of arrays,
+            which is differentiated by all its arguments.
+        arguments: what it is called with.
+        store: keeps the arrays of its facts.
+        name: what it is called; by default, by its own name.
+        source: where it is from.
+
+    Raises:
+        InputError: it cannot be called so.
+    """
+    if hasattr(thing, "init_with_output"):
+        raise InputError(
+            f"{type(thing).__name__} is of linen: pass its apply, then its variables, "
+            "then the inputs."
+        )
+    own_name = getattr(thing, "__name__", type(thing).__name__)
+    name = name or getattr(thing, "name", None) or own_name
+    subject = Subject(name, source or name)
+    for mode, example in _examples_of(thing, arguments).items():
+        observe(subject, store, mode, example)
+        parameters = leaves_of(example.params, "parameter ")
+        observation = subject.observe(mode)
+        observation.leaves = parameters | observation.leaves
+
+    if subject.problems:
+        problem = next(iter(subject.problems.values()))
+        lacking = _LACKS.search(problem)
+        advice = ""
+        if lacking:
+            call = f"lambda *inputs: model(*inputs, {lacking[1]}=...)"
+            advice = f". Pass a function that has it: {call}."
+        raise InputError(f"{name} fails: {problem}{advice}")
+    subject.observe(ARGUMENTS).results = store.keep_all(paths_of(arguments))
+    return subject
+
+
+def look_at(subject: Subject, store: ArrayStore, rows: Rows) -> None:
+    """Observe each row. What fails is a problem of its own, and the others go on."""
+    for name, make in rows.items():
+        with survived(subject, name):
+            with noticed(subject, "make"), compiled_quickly():
+                thing = make()
+            observe(subject, store, name, thing)
+
+
+def observe(
+    subject: Subject, store: ArrayStore, name: str, thing: Example | Call
+) -> None:
+    """Add the facts of one thing to a subject, under a name; or the problem it has."""
+    observation = subject.observe(name)
+    with survived(subject, name), noticed(subject, "call"):
+        if isinstance(thing, Call):
+            _observe_call(observation, store, thing)
+            return
+        if thing.drawn is not None:
+            observation.draws = store.keep_all(paths_of(thing.drawn))
+            observation.leaves |= leaves_of(thing.drawn)
+        if thing.function is not None:
+            _observe_function(observation, store, thing, thing.function)
+
+
+def count_operations(lowered: Any) -> int:
+    """Operations of StableHLO in what `lower` of a compiled function returns."""
+    return len(_OPERATION.findall(lowered.as_text()))
+
+
+def count_python(call: Callable[[], object]) -> Counter[str]:
+    """How many functions and lines of Python a call runs, as "call" and "line".
+
+    No garbage is collected meanwhile, since that may run Python, too.
+    """
+    events: Counter[str] = Counter()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        events[event] += 1
+        return trace
+
+    trace_before = sys.gettrace()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        sys.settrace(trace)
+        call()
+    finally:
+        sys.settrace(trace_before)
+        if collects:
+            gc.enable()
+    return events
+
+
+def bytes_of(tree: Any) -> int:
+    """Bytes of the arrays of a tree.
+
+    Of the function that `jax.vjp` returns, it is what is kept for the gradient.
+    """
+    leaves = jax.tree.leaves(tree)
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def paths_of(tree: Any, beginning: str = "") -> dict[str, Any]:
+    """The arrays of a tree by their path, after a beginning, in the tree's order."""
+    arrays: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if hasattr(leaf, "dtype"):
+            arrays[beginning + jax.tree_util.keystr(path)] = leaf
+    return arrays
+
+
+def leaves_of(tree: Any, beginning: str = "") -> dict[str, str]:
+    """Dtype and shape of the arrays of a tree by their path, in the tree's order."""
+    arrays = paths_of(tree, beginning)
+    return {path: f"{leaf.dtype}{np.shape(leaf)}" for path, leaf in arrays.items()}
+
+
+def _examples_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
+    """What is looked at of a user's model or function, by the mode of its call."""
+    if isinstance(thing, Model):
+        examples: dict[str, Example] = {}
+        for mode in thing.modes:
+
+            def apply(params: Any, *inputs: Any, mode: str = mode) -> Any:
+                outputs, _ = thing(params, thing.state, inputs, mode)
+                return outputs
+
+            examples[mode] = Example(apply, thing.params, arguments, compiled=True)
+        return examples
+
+    has_arrays = any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing))
+    if has_arrays:
+        return {CALL: Example(_call_module, thing, arguments, compiled=True)}
+
+    def call_function(arguments: Any) -> Any:
+        return thing(*arguments)
+
+    return {CALL: Example(call_function, arguments, compiled=True)}
+
+
+def _call_module(module: Any, *inputs: Any) -> Any:
+    return module(*inputs)
+
+
+def _observe_function(
+    observation: Observation,
+    store: ArrayStore,
+    example: Example,
+    function: Callable[..., Any],
+) -> None:
+    """Add results, gradients, the trail, and the program of a function."""
+
+    def pulled_back(reals: list[Any], *inputs: Any) -> tuple[list[Any], Any, Any]:
+        """The results to differentiate, the function that does it, and all results."""
+
+        def split(reals: list[Any]) -> tuple[list[Any], Any]:
+            remaining = iter(reals)
+
+            def put_back(leaf: Any) -> Any:
+                return next(remaining) if is_float(leaf) else leaf
+
+            results = function(jax.tree.map(put_back, example.params), *inputs)
+            outputs = [leaf for leaf in jax.tree.leaves(results) if _is_inexact(leaf)]
+            return outputs, results
+
+        return jax.vjp(split, reals, has_aux=True)
+
+    def run(reals: list[Any], *inputs: Any) -> tuple[Any, list[Any]]:
+        """The results, and the gradient of half the sum of their squares."""
+        outputs, pull, results = pulled_back(reals, *inputs)
+        (gradient,) = pull([_conjugate(output) for output in outputs])
+        return results, gradient
+
+    reals = [leaf for leaf in jax.tree.leaves(example.params) if is_float(leaf)]
+    arguments = (reals, *example.inputs)
+    closed, (result_shapes, _) = jax.make_jaxpr(run, return_shape=True)(*arguments)
+    observation.leaves |= leaves_of(result_shapes, "result")
+    observation.trail, outputs = trail_of(closed, jax.tree.leaves(arguments), store)
+
+    names = list(paths_of(result_shapes, "result"))
+    for path, leaf in paths_of(example.params).items():
+        if is_float(leaf):
+            names.append(f"gradient of {path or 'the parameter'}")
+    exact_results = dict(zip(names, outputs, strict=True))
+    observation.exact_results = store.keep_all(exact_results)
+
+    _, pull, _ = jax.eval_shape(pulled_back, *arguments)
+    observation.program = Program(
+        equations=sum(1 for _ in equations(closed.jaxpr)), kept_bytes=bytes_of(pull)
+    )
+    if not example.compiled:
+        return
+
+    def read(results: Any) -> dict[str, Any]:
+        return dict(zip(names, jax.tree.leaves(results), strict=True))
+
+    traces = TraceCounter()
+    jitted = jax.jit(traces.counted(run))
+    call = Call(
+        run=lambda: jitted(*arguments),
+        traces=traces,
+        read=read,
+        lower=lambda: jitted.lower(*arguments),
+        leaves=len(jax.tree.leaves(arguments)),
+        compiled=True,
+    )
+    _observe_call(observation, store, call)
+
+
+def _is_inexact(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))
+
+
+def _conjugate(array: Any) -> Any:
+    return jnp.conj(array) if jnp.iscomplexobj(array) else array
+
+
+def _observe_call(observation: Observation, store: ArrayStore, call: Call) -> None:
+    """Add results, the program and the cost of a call."""
+    with ExitStack() as stack:
+        if not call.compiled:
+            stack.enter_context(compiled_quickly())
+
+        result = _run_and_wait(call)
+        first_traces = call.traces.count
+        _read_results(observation, store, call, result)
+        if not call.counted:
+            return
+        if call.lower is not None:
+            observation.program = observation.program or Program()
+            _read_program(observation.program, call.lower())
+
+        traces_before = call.traces.count
+        for _ in range(WARM_CALLS):
+            _run_and_wait(call)
+        traces_again = (call.traces.count - traces_before) / max(first_traces, 1)
+        python = count_python(call.run)
+        observation.cost = Cost(
+            traces=1 + round(traces_again),
+            leaves=call.leaves,
+            functions=python["call"],
+            lines=python["line"],
+        )
+
+
+def _run_and_wait(call: Call) -> Any:
+    result = call.run()
+    call.wait(result)
+    return result
+
+
+def _read_results(
+    observation: Observation, store: ArrayStore, call: Call, first_result: Any
+) -> None:
+    """Add what a call returned, in all its steps, of which the first is made."""
+    result = first_result
+    for step in range(1, call.steps + 1):
+        if step > 1:
+            result = _run_and_wait(call)
+        for path, leaf in call.read(result).items():
+            name = f"{path}, step {step}" if call.steps > 1 else path
+            if isinstance(leaf, str):
+                observation.texts[name] = leaf
+            else:
+                observation.results[name] = store.keep(leaf)
+
+
+def _read_program(program: Program, lowered: Any) -> None:
+    facts = read_program(lowered)
+    program.operations = count_operations(lowered)
+    program.dots = facts.dots
+    program.fusions = facts.fusions
+    program.loops = facts.whiles
+    program.transposes = facts.transposes
+    program.temporary_bytes = facts.temp_bytes
+    program.fingerprint = facts.fingerprint
