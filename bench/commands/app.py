@@ -12,7 +12,7 @@ import typer
 from typer import Argument, Option
 
 from ..processes.jax_start import check_jax
-from . import arguments as given
+from . import arguments
 from .arguments import Commands, Names
 
 app = typer.Typer(
@@ -58,7 +58,7 @@ def compare(
             "(repeatable). Default: all.",
         ),
     ] = None,
-    workloads: given.Workloads = None,
+    workloads: arguments.Workloads = None,
     sizes: Annotated[
         Names,
         Option(
@@ -149,11 +149,11 @@ def compare(
             "command continues there.",
         ),
     ] = False,
-    details: given.Details = False,
-    format: given.Format = "text",
+    details: arguments.Details = False,
+    format: arguments.Format = "text",
     output: Annotated[
         Path | None,
-        given.output_folder(
+        arguments.output_folder(
             "Folder for results.json and report.html. Default: results; of --size, "
             "results-hidden8 or the like."
         ),
@@ -165,12 +165,12 @@ def compare(
     same command, and another trigru that times on this machine is waited for.
     Exit code 1 if any check failed, or nothing has a number.
     """
-    output = output or given.folder_of(sizes)
+    output = output or arguments.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
     from ..proving.prover import Prover
     from ..timing.machine import load_average
 
-    with given.claim_folder(output), ExitStack() as stack:
+    with arguments.claim_folder(output), ExitStack() as stack:
         load, proves = load_average(), not no_proof
         early = not ports and not unfinished
         prover = stack.enter_context(Prover(early=early)) if proves else None
@@ -204,7 +204,7 @@ def compare(
 
 @app.command()
 def verify(
-    ports: given.Ports = None,
+    ports: arguments.Ports = None,
     dtypes: Annotated[
         Names,
         Option(
@@ -223,7 +223,7 @@ def verify(
             help="Verify this kernel instead of stock, e.g. fused (repeatable).",
         ),
     ] = None,
-    format: given.FindingsFormat = "text",
+    format: arguments.FindingsFormat = "text",
     devices: Annotated[
         int | None,
         Option(
@@ -248,9 +248,9 @@ def verify(
     chosen = {"--dtype": dtypes, "--check": checks}
     if hosts is not None:
         reason = "hosts run only the checks of many devices together"
-        given.refuse_with("--hosts", chosen, reason)
+        arguments.refuse_with("--hosts", chosen, reason)
     if devices is not None:
-        given.refuse_with("--devices", chosen, "it adds checks to a full proof")
+        arguments.refuse_with("--devices", chosen, "it adds checks to a full proof")
     from ..proving.prover import Prover
 
     check_jax()
@@ -305,7 +305,7 @@ def port(
             "of SGD.",
         ),
     ] = False,
-    format: given.Format = "text",
+    format: arguments.Format = "text",
 ) -> None:
     """Compare two models of your own: the same function? where do they part?
 
@@ -406,7 +406,7 @@ def report(
             "call style. time: seconds per call.",
         ),
     ] = "pure",
-    workloads: given.Workloads = None,
+    workloads: arguments.Workloads = None,
     phases: Annotated[
         Names, Option("--phase", help="Only this phase (repeatable).")
     ] = None,
@@ -418,9 +418,9 @@ def report(
             "functional.",
         ),
     ] = None,
-    details: given.Details = False,
+    details: arguments.Details = False,
     output: Annotated[
-        Path | None, given.output_folder("Folder for report.html, of one run.")
+        Path | None, arguments.output_folder("Folder for report.html, of one run.")
     ] = None,
 ) -> None:
     """Print the answer of runs again, or their times in a format, or write a page."""
@@ -449,21 +449,22 @@ def snapshot(
             "enough.",
         ),
     ] = None,
-    ports: given.Ports = None,
+    ports: arguments.Ports = None,
     output: Annotated[
-        Path, given.output_folder("Folder for the snapshot, which is replaced.")
+        Path, arguments.output_folder("Folder for the snapshot, which is replaced.")
     ] = Path("snapshot"),
 ) -> None:
     """Write down what the installed versions do, for `trigru diff` to compare.
 
-    The bits of results and of training, values with their lines of code, draws, trees, programs, Python calls and
-    warnings; of the ports, and of the frameworks' own parts as people use them.
+    The bits of results and of training, values with their lines of code, draws, trees,
+    programs, Python calls and warnings; of the ports, and of the frameworks' own parts
+    as people use them.
     """
     if file is not None and ports:
         raise typer.BadParameter(
             "--port is about trigru's ports: it does not go with FILE."
         )
-    with given.claim_folder(output, timing=False):
+    with arguments.claim_folder(output, timing=False):
         from ..proving.compiled_programs import programs_folder
         from ..upgrades import snapshot as snapshots
         from .options import read_ports
@@ -531,9 +532,11 @@ def diff(
             "interrupted, or the device or flags differ.",
         ),
     ] = False,
-    details: given.Details = False,
-    format: given.FindingsFormat = "text",
-    output: Annotated[Path | None, given.output_folder("Folder for diff.html.")] = None,
+    details: arguments.Details = False,
+    format: arguments.FindingsFormat = "text",
+    output: Annotated[
+        Path | None, arguments.output_folder("Folder for diff.html.")
+    ] = None,
 ) -> None:
     """Show what changed between two snapshots, by what it means, or between two runs.
 
@@ -564,33 +567,35 @@ def matrix(
         Names,
         Argument(
             metavar="SET",
-            help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the folder of a clone, or a commit, as '
-            "git+file:///home/me/flax@main.",
+            help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the '
+            "folder of a clone, or a commit, as git+file:///home/me/flax@main.",
         ),
     ] = None,
     first: Annotated[
         str | None,
         Option(
             "--from",
-            help="From this day or month on: the frameworks' newest releases on each day.",
+            help="From this day or month on: the frameworks' newest releases on each "
+            "day.",
         ),
     ] = None,
     every: Annotated[
         str, Option("--every", help="The time between the days: 2months, week, 10days.")
     ] = "2months",
-    ports: given.Ports = None,
-    python: given.Python = None,
-    details: given.Details = False,
-    format: given.FindingsFormat = "text",
+    ports: arguments.Ports = None,
+    python: arguments.Python = None,
+    details: arguments.Details = False,
+    format: arguments.FindingsFormat = "text",
     output: Annotated[
-        Path, given.output_folder("Folder for matrix.json and the snapshots.")
+        Path, arguments.output_folder("Folder for matrix.json and the snapshots.")
     ] = Path("matrix"),
 ) -> None:
-    """Take a snapshot of several version sets, each in an environment of its own, and show what each changed.
+    """Take a snapshot of several version sets, and show what each changed.
 
-    Started again with the same folder, it goes on where it was stopped. Exit code 1 if a set has no snapshot.
+    Each set has an environment of its own. Started again with the same folder, it goes
+    on where it was stopped. Exit code 1 if a set has no snapshot.
     """
-    with given.claim_folder(output, timing=False):
+    with arguments.claim_folder(output, timing=False):
         from ...impls import port_names
         from ..upgrades import matrix_page
         from ..upgrades.environments import Environments
@@ -621,7 +626,8 @@ def bisect(
         Names,
         Argument(
             metavar="COMMAND",
-            help="After --, run in each environment: exit code 0 is good, 125 means skip.",
+            help="After --, run in each environment: exit code 0 is good, 125 means "
+            "skip.",
         ),
     ] = None,
     fact: Annotated[
@@ -630,14 +636,14 @@ def bisect(
             "--fact", help="A kind of change, as function, draws, tree, calls or bits."
         ),
     ] = None,
-    ports: given.Ports = None,
-    python: given.Python = None,
+    ports: arguments.Ports = None,
+    python: arguments.Python = None,
     more: Annotated[
         Names,
         Option("--with", help="A further package that COMMAND needs (repeatable)."),
     ] = None,
-    format: given.FindingsFormat = "text",
-    output: Annotated[Path, given.output_folder("Folder for snapshots.")] = Path(
+    format: arguments.FindingsFormat = "text",
+    output: Annotated[Path, arguments.output_folder("Folder for snapshots.")] = Path(
         "bisect"
     ),
 ) -> None:
@@ -645,7 +651,7 @@ def bisect(
 
     Environments and snapshots are kept for the next time.
     """
-    with given.claim_folder(output, timing=False):
+    with arguments.claim_folder(output, timing=False):
         from ...impls import port_names
         from ..upgrades import bisect as bisection
         from ..upgrades.environments import Environments

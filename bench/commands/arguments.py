@@ -78,7 +78,7 @@ def _ending_as_documented() -> Iterator[None]:
 
 
 def refuse_with(option: str, others: Mapping[str, object], reason: str) -> None:
-    """Raise a BadParameter if one of some options is given, which do not go with another.
+    """Raise a BadParameter if an option is given that does not go with another.
 
     Args:
         option: the other one.

@@ -39,14 +39,14 @@ class Parent(Generic[Task]):
     def __init__(self, task_type: Any, output: BinaryIO):
         self._decoder = wire.decoder(task_type)
         self._output = output
-        self._said: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
+        self._received: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
         Thread(target=self._listen, daemon=True).start()
 
     def tasks(self) -> Iterator[Task]:
         """The tasks, as the parent gives them: the one before has then been done."""
         while True:
             self._write(wire.line_of(wire.NEXT))
-            word, value = self._said.get()
+            word, value = self._received.get()
             if word == wire.END:
                 return
             yield self._decoder.decode(value)
@@ -69,7 +69,7 @@ class Parent(Generic[Task]):
 
     def _wait_for(self, word: bytes) -> None:
         self._write(wire.line_of(word))
-        self._said.get()
+        self._received.get()
 
     def _write(self, line: bytes) -> None:
         self._output.write(line)
@@ -81,7 +81,7 @@ class Parent(Generic[Task]):
         lines = wire.Lines(0)
         while not lines.is_at_end:
             for word, value in lines.read():
-                self._said.put((word, value))
+                self._received.put((word, value))
         if os.getpgid(0) == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)

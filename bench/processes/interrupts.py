@@ -117,8 +117,8 @@ def shielded() -> Iterator[None]:
 def leaving_at_once() -> Iterator[None]:
     """Within this context, the first signal ends the process, unless it writes.
 
-    It is for work that leaves nothing behind, and that may spend minutes in the compiler,
-    where Python runs no handlers of signals: another thread waits for them.
+    It is for work that leaves nothing behind, and that may spend minutes in the
+    compiler, where Python runs no handlers of signals: another thread waits for them.
     """
     raise_if_interrupted()
     reader, writer = os.pipe()
