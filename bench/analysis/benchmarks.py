@@ -1,6 +1,4 @@
-"""Judges samples: how long each arm of a group takes, and whether it differs from the
-baseline.
-"""
+"""Judges samples: how long each arm takes, and whether it differs from the baseline."""
 
 from collections.abc import Mapping, Sequence
 
@@ -117,13 +115,13 @@ def judge(
         facts: by the arm's id.
     """
     ordered = {arm.id: sorted(samples.get(arm.id, ())) for arm in arms}
-    rounds = {arm_id: _rounds(taken, clock) for arm_id, taken in ordered.items()}
+    rounds = {arm.id: _rounds(ordered[arm.id], clock) for arm in arms}
     all_rounds = sorted(set().union(*rounds.values()))
-    processes = set()
-    for taken in ordered.values():
-        processes |= {sample.process for sample in taken}
-    if {process for process, _ in all_rounds} != processes:
+    processes = {s.process for taken in ordered.values() for s in taken}
+    process = [process for process, _ in all_rounds]
+    if set(process) != processes:
         return []  # the clock was not used in every process
+
     complete = []
     for arm in arms:
         if all_rounds and rounds[arm.id] == all_rounds and arm.id in facts:
@@ -132,14 +130,12 @@ def judge(
     if not {"baseline", "duplicate"} <= by_role.keys():
         return []
 
-    process = [process for process, _ in all_rounds]
     time_s = {}
     for arm in complete:
-        by_clock = [sample.s for sample in ordered[arm.id] if sample.clock == clock]
-        time_s[arm.id] = np.array(by_clock)
+        time_s[arm.id] = np.array([s.s for s in ordered[arm.id] if s.clock == clock])
     baseline_s = time_s[by_role["baseline"].id]
     duplicate = compare(time_s[by_role["duplicate"].id], baseline_s, process)
-    floor = noise_floor(duplicate, len(set(process)))
+    floor = noise_floor(duplicate, len(processes))
 
     benchmarks = []
     for arm in complete:
@@ -149,7 +145,7 @@ def judge(
                 arm=arm,
                 clock=clock,
                 samples=ordered[arm.id],
-                facts_by_process={known.process: known for known in facts[arm.id]},
+                facts_by_process={f.process: f for f in facts[arm.id]},
                 comparison=comparison,
                 floor=floor,
                 verdict=verdict(comparison, floor, process),

@@ -1,6 +1,6 @@
 """From a run to what it shows: the arms with a number, and those without."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from ...common.errors import InputError, TrigruError, UnknownNameError, brief
@@ -42,51 +42,51 @@ def merge(run: Run) -> Results:
     if not run.started and not reasons:
         raise TrigruError("nothing was measured.")
     samples = grouped(run.samples, lambda sample: sample.arm)
-    facts = grouped(run.facts, lambda known: known.arm)
+    facts = grouped(run.facts, lambda facts: facts.arm)
     benchmarks: list[Benchmark] = []
     untimed: list[Untimed] = []
     for arms in run.groups().values():
         tried = [arm for arm in arms if arm.id not in reasons]
         judged = judge(tried, samples, facts, run.clock)
         benchmarks += judged
+        judged_ids = {b.arm.id for b in judged}
+        left_out = [arm for arm in arms if arm.id not in judged_ids]
         if judged:
-            untimed += _left_out(run, arms, judged, timed_ids=samples.keys())
+            untimed += _some_left_out(left_out, reasons, samples.keys())
         else:
-            untimed += _all_left_out(run, arms, timed_ids=samples.keys())
+            untimed += _all_left_out(left_out, reasons, samples.keys())
     return Results(run, benchmarks, untimed)
 
 
-def _left_out(
-    run: Run, arms: Sequence[Arm], judged: Sequence[Benchmark], timed_ids: Set[str]
+def _some_left_out(
+    arms: Sequence[Arm], reasons: Mapping[str, Untimed], timed_ids: Set[str]
 ) -> list[Untimed]:
-    """The arms without a number of a group that has some, with the reasons."""
-    reasons = run.reasons
-    judged_ids = {b.arm.id for b in judged}
+    """Why arms have no number whose group has some.
+
+    Args:
+        reasons: by arm, as far as there are any.
+        timed_ids: arms that at least one process timed.
+    """
     untimed = []
     for arm in arms:
-        if arm.id in judged_ids:
-            continue
-        if arm.id not in reasons:
-            reason = "not measured in every process"
-        elif arm.id in timed_ids:  # another process timed it
-            reason = f"in one process: {reasons[arm.id].reason}"
-        else:
+        reason = "not measured in every process"
+        if arm.id in reasons:
             reason = reasons[arm.id].reason
+            if arm.id in timed_ids:
+                reason = f"in one process: {reason}"
         untimed.append(Untimed(arm, reason))
     return untimed
 
 
-def _all_left_out(run: Run, arms: Sequence[Arm], timed_ids: Set[str]) -> list[Untimed]:
-    """The arms of a group without any number, with the reasons.
+def _all_left_out(
+    arms: Sequence[Arm], reasons: Mapping[str, Untimed], timed_ids: Set[str]
+) -> list[Untimed]:
+    """Why the arms of a group have no number; see `_some_left_out`.
 
     Of a group that nobody came to, arms without a reason of their own are not listed.
     """
-    reasons = run.reasons
     was_tried = any(arm.id in timed_ids for arm in arms)
-    for arm in arms:
-        if arm.role != "arm" and arm.id in reasons:
-            was_tried = True
-
+    was_tried |= any(arm.role != "arm" and arm.id in reasons for arm in arms)
     untimed = []
     for arm in arms:
         if arm.id in reasons:
@@ -98,9 +98,13 @@ def _all_left_out(run: Run, arms: Sequence[Arm], timed_ids: Set[str]) -> list[Un
 
 def judged_by_other_clock(benchmarks: Sequence[Benchmark]) -> dict[str, Benchmark]:
     """Arms of a group by the clock that does not lead, by id; see `judge`."""
-    arms = [b.arm for b in benchmarks]
-    samples = {b.arm.id: b.samples for b in benchmarks}
-    facts = {b.arm.id: list(b.facts_by_process.values()) for b in benchmarks}
+    arms = []
+    samples = {}
+    facts = {}
+    for b in benchmarks:
+        arms.append(b.arm)
+        samples[b.arm.id] = b.samples
+        facts[b.arm.id] = list(b.facts_by_process.values())
     judged = judge(arms, samples, facts, OTHER_CLOCK[benchmarks[0].clock])
     return {b.arm.id: b for b in judged}
 
