@@ -13,28 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import jax_utils  # noqa: F401  (in a table)
-from flax.training import common_utils  # noqa: F401
-from flax.training.dynamic_scale import DynamicScale
-from flax.training.early_stopping import EarlyStopping  # noqa: F401
 from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
 from ..observing import Example
 from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, rows
 
-LOSSES = (1.0, 0.5, 0.45, 0.6, 0.7, 0.3)
 CHANGED = ["batch_stats", "counts", "intermediates"]
 Point = namedtuple("Point", "x y")
-TREE, EMPTY = (
-    {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}},
-    {"a": {}, "b": {"c": {}, "d": CARRY}},
-)
+TREE = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}
 OTHER = dict.fromkeys(
     ("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"),
     nn.initializers.ones,
 )
-HALF, LAYERS = jnp.ones(H, jnp.bfloat16) / 3, {nn.meta.PARTITION_NAME: "layers"}
+HALF = jnp.ones(H, jnp.bfloat16) / 3
 TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
 BATCH_NORM = {
     "batch_stats": {"mean": np.zeros(D), "var": np.ones(D)},
@@ -60,7 +52,6 @@ nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)), return_carry=True
 Each([nn.RNN(cell(H)) for cell in (nn.OptimizedLSTMCell, nn.LSTMCell, nn.SimpleCell, nn.MGUCell)])
 nn.SimpleCell(H, residual=True), CARRY, FRAME
 nn.MGUCell(H, reset_gate=False), CARRY, FRAME
-nn.ConvLSTMCell(2, (3,)), (normal(B, T, 2), normal(B, T, 2, seed=1)), X
 Each([nn.Dense(H), nn.DenseGeneral((2, 3), axis=-1), nn.Einsum((D, H), "btd,dh->bth")])
 Each([nn.Conv(H, (3,)), nn.ConvTranspose(H, (3,))])
 nn.ConvTranspose(H, (4,), padding="CIRCULAR")
@@ -84,9 +75,6 @@ nn.MultiHeadDotProductAttention(1)
 nn.MultiHeadDotProductAttention(1, out_kernel_init=nn.initializers.ones, out_bias_init=nn.initializers.ones)
 nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
 nn.MultiHeadDotProductAttention(2, qkv_features=H, out_features=D, normalize_qk=True), X, X[:, :2]
-nn.PReLU()
-nn.WeightNorm(nn.Dense(H))
-nn.SpectralNorm(nn.Dense(H)), X, dict(update_stats=True)
 Compact()
 Setup()
 """
@@ -198,19 +186,8 @@ def everything() -> dict[str, Any]:
     }
 
 
-def _scaled(x: Any) -> list[Any]:
-    """The scale of losses in half precision: it grows after two finite gradients, and backs off after another."""
-    scale, found = DynamicScale(growth_interval=2, scale=8.0), []
-    for factor in (1.0, 1.0, 1.0, np.inf, 1.0):
-        gradient = scale.value_and_grad(lambda x: jnp.sum(x**2) * factor)  # noqa: B023
-        scale, finite, *_ = gradient(x)
-        found.append([scale.scale, scale.fin_steps, finite])
-    return found
-
-
 HERE = Lines(
     globals(),
-    box=lambda *names: nn.Partitioned(jnp.asarray(CARRY), names=names or ("a", "b")),
     variables=lambda: variables_of(Setup(), FRAME),
     nothing=lambda: jax.tree.map(jnp.zeros_like, everything()),
 )
@@ -229,9 +206,6 @@ partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRU
     **HERE.traced(x=X)("""
 nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
 [nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
-nn.max_pool(x[None], (3, 2), (1, 2)), nn.max_pool(x[None], (2, 3), (2, 1), "SAME"), nn.max_pool(x, (2,))
-nn.avg_pool(x[None], (3, 2), (1, 2)), nn.avg_pool(x[None], (2, 3), (2, 1), ((1, 0), (0, 2))), nn.avg_pool(x, (2,))
-nn.pooling.min_pool(x[None], (2, 3), (2, 1)), nn.pool(x, 0.0, jax.lax.add, (3,), (2,), "SAME")
 nn.dot_product_attention(x, x, x)
 nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
 """),
@@ -243,18 +217,13 @@ nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deter
 nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
 nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
 """),
-    "DynamicScale": lambda: Example(_scaled, CARRY),
     **HERE.calls("""
 nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-common_utils.onehot(np.array([0, 2]), 3, on_value=2.0, off_value=-1.0)
 nn.initializers.truncated_normal()(KEY, (B, H))
 nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
 nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
 jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
 [m.apply(m.init(KEY, X), FRAME[:, None], mutable=["cache"]) for m in [nn.MultiHeadDotProductAttention(1, decode=True)]]
-jax_utils.unreplicate({"a": CARRY, "b": jnp.asarray(FRAME)})
-letters(*(box().add_axis(axis, LAYERS).names for axis in (0, 1, 2)))
-letters(*(box("layers", "a", "b").remove_axis(0, LAYERS).names, box("a", "b", "layers").remove_axis(2, LAYERS).names))
 np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
 flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
 flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
@@ -263,28 +232,12 @@ everything()["train"].apply_gradients(grads={"w": CARRY}, apply_fn=jnp.cos).appl
 everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
 Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
 (lambda unbound: unbound[0].apply(unbound[1], FRAME))(Setup().bind(variables()).unbind())
-[reduce(EarlyStopping.update, LOSSES[:n], EarlyStopping(min_delta=0.1, patience=2)) for n in (1, 2, 3, 4, 5, 6)]
-flax.core.freeze(TREE).unfreeze(), Struct(FRAME).replace(a=CARRY)
-flax.traverse_util.path_aware_map(lambda path, a: a * len(path), TREE)
-letters(*flax.traverse_util.flatten_dict(TREE, is_leaf=lambda path, _: path == ("b",)))
-letters(*flax.traverse_util.flatten_dict(TREE, sep="/"), *flax.traverse_util.flatten_dict(EMPTY, True, sep="/"))
-letters(*flax.traverse_util.path_aware_map(lambda _, a: a, EMPTY))
-letters(type(flax.serialization.msgpack_restore(flax.serialization.msgpack_serialize({"a": np.float32(2)}))["a"]))
 (lambda m: [m.sow("a", "b", n * CARRY) for n in (1, 2)] and dict(m.variables))(Setup().bind({}, mutable=True))
-letters(*jax.tree.leaves(flax.traverse_util.path_aware_map(lambda path, _: "/".join(path), TREE)))
-flax.traverse_util.ModelParamTraversal(lambda path, _: path.endswith("d")).update(lambda a: 2 * a, TREE)
 flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
 letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
-letters(*import_module("flax.training.checkpoints").natural_sort(["a_10", "a_9", "a_-1"]))
-letters(nn.get_partition_spec({"a": box()}), nn.logical_to_mesh_axes(("a", "b"), [("a", "x"), ("b", "x"), ("b", "y")]))
 nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
-flax.core.pop(flax.core.freeze(TREE), "a")[0], flax.core.copy(TREE, {"e": CARRY}), flax.core.freeze(TREE).copy({"a": 1})
-common_utils.stack_forest([TREE, TREE]), jax_utils.replicate(TREE), jax_utils.pad_shard_unpad(jnp.tanh, ())(X)
-letters(*(of(jnp.ones, ("a", None))((2, 3)) for of in (nn.with_partitioning, nn.with_logical_partitioning)))
-Setup().bind({"perturbations": {"a": CARRY}}).perturb("a", CARRY), nn.meta.unbox({"a": box()})
 paths((everything(), Struct(0)))
 flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
-letters(flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict({"a": {}}, keep_empty_nodes=True)))
 """),
     **HERE.dtypes("""
 nn.GRUCell(H).init(KEY, CARRY, FRAME)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
@@ -14,16 +13,13 @@ from ..observing import Example
 from . import (
     CARRY,
     FRAME,
-    B,
     D,
     H,
     Lines,
     Rows,
-    T,
     X,
     filled,
     half,
-    letters,
     policies_of,
     rows,
 )
@@ -93,52 +89,6 @@ def trained(compiled: Callable[[Any, Any], Callable[[Any], Any]]) -> Callable[[]
     )
 
 
-def tags(module: Any) -> list[np.ndarray]:
-    """What is written beside the variables of a module, and of its optimizer's state."""
-    optimizer = nnx.Optimizer(module, optax.adam(1e-2), wrt=nnx.Param)
-    variables = jax.tree.leaves(
-        nnx.state((module, optimizer)), is_leaf=lambda v: hasattr(v, "get_metadata")
-    )
-    return letters(*(getattr(variable, "mine", "none") for variable in variables))
-
-
-def _metrics(x: Any) -> dict[str, Any]:
-    """Metrics after two updates, and after another that follows a reset."""
-    masks = {"mean": np.tri(T, D) > 0, "hits": np.tri(B, T) > 0}
-    some, labels = nnx.metrics, np.array([[0, 2, 1, 0], [1, 1, 4, 2], [3, 0, 0, 2]])
-    metrics = {
-        "Average": (some.Average(), {}),
-        "Average with a mask": (some.Average(), {"mask": masks["mean"]}),
-        "Accuracy with a mask": (some.Accuracy(), {"mask": masks["hits"]}),
-        "Accuracy with a threshold": (some.Accuracy(0.3), {"logits": x[..., 0]}),
-        "Welford": (some.Welford(), {}),
-        "MultiMetric with a mask each": (
-            some.MultiMetric(mean=some.Average(), hits=some.Accuracy()),
-            {"mask": masks},
-        ),
-        "MultiMetric": (
-            some.MultiMetric(loss=some.Average("loss"), accuracy=some.Accuracy()),
-            {},
-        ),
-    }
-    found = {}
-    for name, (metric, more) in metrics.items():
-        for when, updates in (("", (x[0], 3 + 2 * x[1])), (" that was reset", (x[2],))):
-            for values in updates:
-                metric.update(
-                    **{
-                        "values": values,
-                        "loss": jnp.sum(values),
-                        "logits": x,
-                        "labels": labels,
-                        **more,
-                    }
-                )
-            found[name + when] = metric.compute()
-            metric.reset()
-    return found
-
-
 HERE = Lines(
     globals(),
     cell=lambda rngs, **options: nnx.GRUCell(D, H, rngs=rngs, **options),
@@ -151,9 +101,6 @@ HERE = Lines(
         m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param
     ),
     norm=lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
-    twice=lambda: nnx.Bidirectional(
-        *[nnx.RNN(nnx.GRUCell(D, H, rngs=nnx.Rngs(0)))] * 2, rngs=nnx.Rngs(0)
-    ),
     # the mode of a layer after each way to set it
     mode_of=lambda of, mode, on: [
         of.set_attributes(**{mode: on}),
@@ -214,7 +161,6 @@ nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feat
 [nnx.LayerNorm(D, epsilon=0.1, use_bias=False, rngs=rngs), nnx.RMSNorm(D, epsilon=0.1, rngs=rngs), nnx.PReLU(0.3)]
 nnx.BatchNorm(T, axis=1, momentum=0.5, epsilon=0.1, rngs=rngs)
 nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
-[of(nnx.Linear(D, H, rngs=rngs), rngs=rngs) for of in (nnx.WeightNorm, nnx.SpectralNorm)]
 nnx.Embed(T, D, rngs=rngs), INDICES
 nnx.Embed(T, D, rngs=rngs), INDICES.astype("uint8")
 nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
@@ -224,8 +170,6 @@ nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e6
 nnx.MultiHeadAttention(1, D, out_kernel_init=zeros, out_bias_init=nnx.initializers.ones, decode=False, rngs=rngs)
 nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]), sow_weights=True)
 nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
-nnx.LoRA(D, 2, H, base_module=nnx.Linear(D, H, rngs=rngs), rngs=rngs), FRAME
-nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
 """),
     "rnn(rngs)": partial(_of, "rnn(rngs)", compiled=True),
     "modes of nnx.BatchNorm": lambda: _of(
@@ -240,7 +184,6 @@ nnx.LoRALinear(D, H, lora_rank=2, rngs=rngs), FRAME
 nnx.LayerNorm(D, rngs=nnx.Rngs(0))(x), nnx.GroupNorm(D, num_groups=1, rngs=nnx.Rngs(0))(x), norm()(x)
 nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x)
 """),
-    "nnx.metrics": lambda: Example(_metrics, X),
     **HERE.called("""
 deletes(nnx.jit(ran(jnp.tanh), donate_argnums=0))
 [partial(nnx.Optimizer(m, optax.sgd(1.0), wrt=nnx.Param).update, m, nnx.state(m, nnx.Param)) for m in [Tagged()]][0]
@@ -265,30 +208,20 @@ nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rat
 [mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
 [(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
 [(setattr(p, "value", 2 * p[...]), p[...], p.__setitem__(0, 3.0), p[...]) for p in [nnx.Param(jnp.asarray(CARRY))]]
-[nnx.view(nnx.Dropout(0.5, deterministic=not flag), deterministic=flag).deterministic for flag in (True, False)]
 jax.tree.leaves(nnx.grad(lambda m: jnp.sum(m.attend(FRAME) ** 2))(fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0)))))
 nnx.merge(nnx.graphdef(fixed()), nnx.to_pure_dict(nnx.state(fixed())))(CARRY, FRAME)
-paths(nnx.state(norm(), nnx.All(nnx.Param, nnx.PathContains("bias"))))
-paths(nnx.state(norm(), nnx.PathContains("sca", exact=False)))
 [(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
 paths(nnx.state(nnx.List([nnx.Param(0) for _ in range(12)]), nnx.Param))
-letters(*(path for path, _ in nnx.iter_graph(twice())), nnx.find_duplicates(twice()))
-letters(*nnx.to_flat_state(nnx.state(norm())).paths), paths(nnx.filter_state(nnx.state(norm()), nnx.BatchStat, ...))
-tags(Tagged())
 [[jax.tree.leaves(nnx.pop(m, nnx.BatchStat)), paths(nnx.state(m))] for m in [norm()]]
 paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
 nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
-letters(nnx.restore_int_paths({"b": {"2": 3}} | {str(n): n for n in range(12)}))
 nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
 [nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
 [nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
 [[of.update(Tagged(2.0)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3.0))]]
 [[of.update(nnx.state(of.model)), of.model.weight[...]][1] for of in [nnx.ModelAndOptimizer(Tagged(), optax.sgd(0.1))]]
-[[keys(r), nnx.restore_rngs(b), keys(r)] for r in [nnx.Rngs(a=0, b=1)] for b in [nnx.split_rngs(r, splits=3, only="a")]]
 keys(nnx.Rngs(a=0, b=1).fork()), [(nnx.reseed(r, params=3), keys(r))[1] for r in [nnx.Rngs(0, params=1)]]
-paths(nnx.state(nnx.List([norm(), nnx.Dict(a=nnx.Param(CARRY))]))), letters(*(p for p, _ in nnx.iter_modules(twice())))
 [paths(some) for some in nnx.split_state(nnx.state(norm()), nnx.Param, ...)]
-nnx.to_pure_dict(nnx.from_flat_state(nnx.to_flat_state(nnx.state(fixed(), nnx.Param))))
 [np.asarray(a.shape) for a in jax.tree.leaves(nnx.eval_shape(lambda: nnx.state(norm())))]
 nnx.Dropout(0.0)(FRAME), [(nnx.Dropout(0.0)(FRAME, rngs=r), jax.random.key_data(r.dropout())) for r in [nnx.Rngs(0)]]
 nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
@@ -299,7 +232,6 @@ nnx.vmap(lambda x: x - jax.lax.pmean(x, "examples"), axis_name="examples")(CARRY
     **HERE.dtypes("""
 nnx.state(cell(nnx.Rngs(0)), nnx.Param)
 nnx.Linear(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(FRAME)
-nnx.metrics.Average().total.value, nnx.metrics.Average().count.value
 [(m(INDICES), m.attend(FRAME)) for kind in (None, "float16") for m in [nnx.Embed(T, D, dtype=kind, rngs=nnx.Rngs(0))]]
 nnx.Conv(D, H, 2, dtype="float16", rngs=nnx.Rngs(0))(X), nnx.BatchNorm(D, dtype="float16", rngs=nnx.Rngs(0))(X)
 nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)
