@@ -148,14 +148,19 @@ def _groups(changes: Sequence[Change], fail_on: Collection[str]) -> list[list[Ch
 
 def _shown(groups: Sequence[list[Change]]) -> list[list[Change]]:
     """The groups for which there are lines, in their order."""
-    seen: Counter[tuple[str, ...]] = Counter()
+    kinds: set[str] = set()
+    of_kind_and_subject: Counter[tuple[str, str]] = Counter()
     ranks: list[tuple[bool, int, int]] = []
     for number, group in enumerate(groups):
-        kind, subject = group[0].kind, group[0].subject
-        ranks.append((seen[kind,] > 0, seen[kind, subject], number))
-        seen.update([(kind,), (kind, subject)])
+        first = group[0]
+        key = (first.kind, first.subject)
+        ranks.append((first.kind in kinds, of_kind_and_subject[key], number))
+        kinds.add(first.kind)
+        of_kind_and_subject[key] += 1
+
     chosen = sorted(ranks)[:MOST_LINES]
-    return [groups[number] for number in sorted(number for *_, number in chosen)]
+    numbers = sorted(number for _, _, number in chosen)
+    return [groups[number] for number in numbers]
 
 
 def _group_in_words(group: Sequence[Change]) -> str:
