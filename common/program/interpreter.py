@@ -174,8 +174,11 @@ def _observed(equation: Any, how: How) -> Function:
 def _constant(value: Any, aval: Any, how: How) -> Any:
     if is_key(aval):
         return keys_of([value])
-    array = np.asarray(value, how.dtype(aval.dtype)).reshape(1, *aval.shape)
-    return array if how.constants is None else how.constants(array, aval)
+    array = np.asarray(value, how.dtype(aval.dtype))
+    array = array.reshape(1, *aval.shape)
+    if how.constants is not None:
+        array = how.constants(array, aval)
+    return array
 
 
 def _fixed_bits(equation: Any) -> Function:

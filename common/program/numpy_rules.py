@@ -5,7 +5,7 @@ function of the operands, or None for what it is not about, which JAX then evalu
 axis in front, that of `trigru.common.program.sets`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -160,25 +160,37 @@ def _reduce(function: np.ufunc) -> Rule:
 def _dot_general(equation: Any, dtype: Precision) -> Function:
     (summed_a, summed_b), (batch_a, batch_b) = equation.params["dimension_numbers"]
     shape_a, shape_b = (atom.aval.shape for atom in equation.invars)
-    free_a = [n for n in range(len(shape_a)) if n not in (*summed_a, *batch_a)]
-    free_b = [n for n in range(len(shape_b)) if n not in (*summed_b, *batch_b)]
+    free_a = _others(shape_a, (*summed_a, *batch_a))
+    free_b = _others(shape_b, (*summed_b, *batch_b))
     order_a = _behind_sets((*batch_a, *free_a, *summed_a))
     order_b = _behind_sets((*batch_b, *summed_b, *free_b))
-    B = prod(shape_a[n] for n in batch_a)
-    K = prod(shape_a[n] for n in summed_a)
-    M = prod(shape_a[n] for n in free_a)
-    N = prod(shape_b[n] for n in free_b)
+    B = _size(shape_a, batch_a)
+    K = _size(shape_a, summed_a)
+    M = _size(shape_a, free_a)
+    N = _size(shape_b, free_b)
     out = equation.outvars[0].aval
     target = dtype(out.dtype)
     inner = _summing(target)
 
     def run(a: Array, b: Array) -> Array:
-        a = a.transpose(order_a).reshape(len(a), B, M, K).astype(inner, copy=False)
-        b = b.transpose(order_b).reshape(len(b), B, K, N).astype(inner, copy=False)
+        a = a.transpose(order_a).reshape(len(a), B, M, K)
+        b = b.transpose(order_b).reshape(len(b), B, K, N)
+        a = a.astype(inner, copy=False)
+        b = b.astype(inner, copy=False)
         product = np.matmul(a, b)  # (sets, B, M, N)
-        return product.reshape(len(product), *out.shape).astype(target, copy=False)
+        product = product.reshape(len(product), *out.shape)
+        return product.astype(target, copy=False)
 
     return run
+
+
+def _others(shape: Sequence[int], axes: Sequence[int]) -> list[int]:
+    """The axes of a shape that are not among these."""
+    return [axis for axis in range(len(shape)) if axis not in axes]
+
+
+def _size(shape: Sequence[int], axes: Sequence[int]) -> int:
+    return prod(shape[axis] for axis in axes)
 
 
 # What moves values ---------------------------------------------------------------------------------------------------

@@ -157,9 +157,11 @@ class TorchProgram:
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
         """The tensors that a call of a module returns, for the tensors of the shared inputs."""
-        inputs = self.model.given(jax.tree.unflatten(self._to_inputs, leaves))
+        shared_inputs = jax.tree.unflatten(self._to_inputs, leaves)
+        inputs = self.model.given(shared_inputs)
+        keywords = self.model.keywords[self.mode]
         method = getattr(module, self._method)
-        outputs = method(*inputs, **self.model.keywords[self.mode])
+        outputs = method(*inputs, **keywords)
         return tensors_of(self.model.shared(outputs))
 
 
@@ -207,7 +209,8 @@ def _put(module: torch.nn.Module, arguments: Arguments) -> None:
     values = [*arguments.params, *arguments.state]
     with torch.no_grad():
         for target, value in zip([*params, *states], values, strict=True):
-            target.copy_(torch.from_numpy(np.array(value[0])))
+            first = np.array(value[0])
+            target.copy_(torch.from_numpy(first))
 
 
 def _leaves(module: torch.nn.Module) -> tuple[list[Any], list[Any]]:
@@ -270,11 +273,12 @@ def _stacked(
     record: Callable[[Arguments], Tape], arguments: Arguments
 ) -> list[np.ndarray]:
     """The outputs of the tapes of all sets of arguments."""
-    sets = []
-    for k in range(max(map(len, arguments.all()), default=1)):
+    count = max(map(len, arguments.all()), default=1)
+    outputs_by_set = []
+    for k in range(count):
         tape = record(arguments.sets(slice(k, k + 1)))
-        sets.append([tape.values[n][0] for n in tape.outputs])
-    return [np.stack(output) for output in zip(*sets, strict=True)]
+        outputs_by_set.append([tape.values[n][0] for n in tape.outputs])
+    return [np.stack(sets) for sets in zip(*outputs_by_set, strict=True)]
 
 
 def _constants(tape: Tape) -> list[int]:

@@ -151,11 +151,18 @@ def test_a_bad_file_is_refused_in_a_sentence(port, tmp_path, code, message):
 
 
 def same_models():
-    params = {"w": np.arange(1, 13, dtype=np.float32).reshape(4, 3) / 10}
-    reference = Model(params, lambda p, x: jnp.tanh(x @ p["w"]), name="mine")
-    candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), name="other")
-    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
-    return reference, candidate, (x,)
+    def mine(params, x):
+        return jnp.tanh(x @ params["w"])
+
+    def other(params, x):
+        return jnp.tanh((params["w"].T @ x.T).T)
+
+    w = np.linspace(0.1, 1.2, 12, dtype=np.float32)
+    x = np.linspace(-1, 1, 8, dtype=np.float32)
+    params = {"w": w.reshape(4, 3)}
+    reference = Model(params, mine, name="mine")
+    candidate = Model(params, other, name="other")
+    return reference, candidate, (x.reshape(2, 4),)
 
 
 def test_the_second_copy_of_the_reference_is_compiled_by_itself():
