@@ -1,8 +1,10 @@
-"""The answer of a run: what each framework takes in each style, and which is the fastest.
+"""The answer of a run: what each framework takes in each style, and which is the
+fastest.
 
-A framework is never represented by the best of its call styles: menus of different length
-would be ranked. The fastest that keeps what the documented style keeps stands beside them,
-as advice. Plain JAX is what ratios are to; it is no framework, and does not compete.
+A framework is never represented by the best of its call styles: menus of different
+length would be ranked. The fastest that keeps what the documented style keeps stands
+beside them, as advice. Plain JAX is what ratios are to; it is no framework, and does
+not compete.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,17 +31,18 @@ COMPARED = (DOCUMENTED, FUNCTIONAL)
 #: The clock of a situation: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
 POWER = 0.8  # a difference counts as seen if a run finds it with this probability
-#: A noise floor above this hides differences by which one would choose: "indistinguishable"
-#: then tells more about the machine than about the arms.
+#: A noise floor above this hides differences by which one would choose:
+#: "indistinguishable" then tells more about the machine than about the arms.
 NOISY_FLOOR = 0.10
 
 
 class AnswerRow(Struct, frozen=True, kw_only=True):
-    """One phase of one workload, by one clock: the arms of which its table has the times.
+    """One phase of one workload, by one clock: the arms of which its table has the
+    times.
 
-    The fastest are the ports than which no other is faster, and whose time is below that
-    of each slower one: all, where they are not told apart; none, where too few rounds were
-    measured to tell, or there is nothing to compare.
+    The fastest are the ports than which no other is faster, and whose time is below
+    that of each slower one: all, where they are not told apart; none, where too few
+    rounds were measured to tell, or there is nothing to compare.
     """
 
     baseline: Benchmark  # plain JAX
@@ -93,7 +96,10 @@ class Answer(Struct, frozen=True):
 
 
 def answer(run: Results) -> Answer:
-    """The answer of a run. It has no rows if no framework was timed with its own cell."""
+    """The answer of a run.
+
+    It has no rows if no framework was timed with its own cell.
+    """
     rows = []
     for group in run.groups().values():
         if group[0].arm.division != STOCK:
@@ -214,9 +220,9 @@ def least_seen(group: Sequence[Benchmark]) -> float | None:
     """The least difference that a group would have shown, a fraction.
 
     It is the median over the group's arms; None without arms. A verdict needs an effect
-    beyond the reach of its interval, and beyond the noise floor. The effect that is found
-    varies by its standard error and by how runs differ, so the true one has to be larger
-    than that.
+    beyond the reach of its interval, and beyond the noise floor. The effect that is
+    found varies by its standard error and by how runs differ, so the true one has to be
+    larger than that.
     """
     arms = [b for b in group if not b.arm.is_baseline and not b.arm.way]
     least = [_least_seen_of(b) for b in arms]
@@ -224,17 +230,23 @@ def least_seen(group: Sequence[Benchmark]) -> float | None:
 
 
 def _least_seen_of(b: Benchmark) -> float:
+    """The least difference of an arm that would have got a verdict, as a fraction."""
     processes = len(b.processes)
     freedom = processes - 1 if processes > 1 else np.inf
-    # quantiles of a verdict's interval, and of the wanted power
-    shares = np.array([(1 + CONFIDENCE) / 2, POWER])
-    of_run = t.ppf(shares, freedom)
-    of_runs = t.ppf(shares, np.inf) * between_runs(processes)
+    half = (1 + CONFIDENCE) / 2  # the share below the upper end of an interval
+    runs_error = between_runs(processes)
 
+    # the standard error within the run, from the interval that contains both
     reach = np.log(b.comparison.high / b.comparison.low) / 2
-    error = max(reach**2 - of_runs[0] ** 2, 0.0) ** 0.5 / of_run[0]
-    for_verdict, for_power = np.hypot(of_run * error, of_runs)
-    return float(np.expm1(max(for_verdict, np.log1p(b.floor)) + for_power))
+    runs_reach = t.ppf(half, np.inf) * runs_error
+    run_reach = max(reach**2 - runs_reach**2, 0.0) ** 0.5
+    error = run_reach / t.ppf(half, freedom)
+
+    for_verdict = max(np.hypot(run_reach, runs_reach), np.log1p(b.floor))
+    for_power = np.hypot(
+        t.ppf(POWER, freedom) * error, t.ppf(POWER, np.inf) * runs_error
+    )
+    return float(np.expm1(for_verdict + for_power))
 
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:

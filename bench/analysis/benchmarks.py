@@ -14,7 +14,9 @@ from .statistics import compare, noise_floor, verdict
 
 
 class Benchmark(Struct, frozen=True, kw_only=True):
-    """What the samples of an arm say, by one clock, beside the baseline of its group."""
+    """What the samples of an arm say, by one clock, beside the baseline of its
+    group.
+    """
 
     arm: Arm
     clock: Clock

@@ -1,9 +1,9 @@
 """What changed between two runs: an upgrade of a framework, a commit, another machine.
 
-The two runs are not paired, but the rounds within each run are. So each arm's ratio to the
-baseline is compared: new / old of time / pure[jit]. What slows all arms of a run alike
-cancels in this ratio. The baseline itself cannot be judged in this way. The change of its
-time is shown; the machine may be its cause.
+The two runs are not paired, but the rounds within each run are. So each arm's ratio to
+the baseline is compared: new / old of time / pure[jit]. What slows all arms of a run
+alike cancels in this ratio. The baseline itself cannot be judged in this way. The
+change of its time is shown; the machine may be its cause.
 """
 
 from collections.abc import Iterator, Sequence
@@ -148,15 +148,17 @@ def diff(
 
     A regression is an arm whose interval excludes no change, whose change is above the
     noise floor of both files, and that takes more than 1 + fail_above times as long,
-    relative to the baseline. And since some of many arms seem slower by chance, it is one
-    that is believed among all arms: see `beyond_chance`.
+    relative to the baseline. And since some of many arms seem slower by chance, it is
+    one that is believed among all arms: see `beyond_chance`.
 
     An InputError says if `fail_above` is no share. With `anyway`, arms that are in one
-    file only, files of interrupted runs, and another device or environment are accepted.
+    file only, files of interrupted runs, and another device or environment are
+    accepted.
     """
     if not 0 <= fail_above < np.inf:
         raise InputError(
-            f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for 5 %."
+            f"fail_above is {fail_above}, expected a share of at least 0, as 0.05 for "
+            "5 %."
         )
     old_groups = old.groups()
     old_ids = {b.arm.id for b in old.benchmarks}
@@ -177,7 +179,9 @@ def diff(
 
 
 def judge_together(changes: Sequence[ArmChange], fail_above: float) -> list[ArmChange]:
-    """The changes, each with whether it is believed among all arms, in its direction."""
+    """The changes, each with whether it is believed among all arms, in its
+    direction.
+    """
     arms = [change for change in changes if change.arm.role == "arm"]
     slower = beyond_chance([change.chance for change in arms])
     faster = beyond_chance([1 - change.chance for change in arms])

@@ -34,9 +34,9 @@ def load(path: Path) -> Results:
 def merge(run: Run) -> Results:
     """What a run shows.
 
-    An arm that has no number in one process has none at all; nor has any arm without the
-    baseline and its duplicate. Raises a TrigruError if the run has nothing, not even a
-    reason why.
+    An arm that has no number in one process has none at all; nor has any arm without
+    the baseline and its duplicate. Raises a TrigruError if the run has nothing, not
+    even a reason why.
     """
     reasons = run.reasons
     if not run.started and not reasons:

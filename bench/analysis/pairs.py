@@ -1,9 +1,10 @@
 """Two arms of one group against each other: the paired ratio, and what causes it.
 
 Causes are told by experiment. What crossing the jit boundary costs is the difference
-between two call styles of one framework that run the same program. Two frameworks in the
-same style may run other programs, whose operations are counted; that they differ is said,
-not that each of them costs time. What neither explains is called unexplained, gains too.
+between two call styles of one framework that run the same program. Two frameworks in
+the same style may run other programs, whose operations are counted; that they differ is
+said, not that each of them costs time. What neither explains is called unexplained,
+gains too.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,9 @@ from .statistics import compare, verdict
 NEGLIGIBLE = 0.01
 #: The most that crossing the jit boundary was seen to take.
 MOST_BOUNDARY_S = 2e-3
-#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words. With
-#: "boundary" and "unexplained" it is the same program, with "style" it may be another one.
+#: What tells two arms apart; `trigru.bench.reporting.times.CAUSES` says it in words.
+#: With "boundary" and "unexplained" it is the same program, with "style" it may be
+#: another one.
 Cause = Literal["none", "unread", "boundary", "style", "program", "unexplained"]
 #: What an arm is compared with: that of its port and style on the stock cell, or itself
 #: on one device.
@@ -36,7 +38,9 @@ OPERATIONS = ("dots", "transposes", "whiles", "fusions")
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """An arm against another of its group: two frameworks, or one in two call styles."""
+    """An arm against another of its group: two frameworks, or one in two call
+    styles.
+    """
 
     one: str  # port and style, as in "nnx[split-merge]"
     other: str
@@ -146,7 +150,9 @@ def same_program(one: Benchmark, other: Benchmark) -> bool | None:
 
 
 def labelled(benchmarks: Sequence[Benchmark], label: str) -> dict[str, Benchmark]:
-    """The arm of each port whose call style has a label: of the stock cell, on one device."""
+    """The arm of each port whose call style has a label: of the stock cell, on one
+    device.
+    """
     by_port = {}
     for b in benchmarks:
         is_usual = b.arm.kernel == STOCK and not b.arm.way

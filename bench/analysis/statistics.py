@@ -1,11 +1,11 @@
 """From paired samples to a verdict.
 
-Within a round every arm runs once, so a slow minute of the machine slows all arms. What is
-compared is therefore the log-ratio of two arms *within* a round. Processes differ, for
-example in where memory lies and how threads are placed. So the effect is the mean over
-processes of the median over rounds, and the interval takes both levels into account. A
-second copy of the baseline, compiled separately, is treated the same way. Its ratio should
-be exactly 1; how far it lies from 1 is the noise floor of that group.
+Within a round every arm runs once, so a slow minute of the machine slows all arms. What
+is compared is therefore the log-ratio of two arms *within* a round. Processes differ,
+for example in where memory lies and how threads are placed. So the effect is the mean
+over processes of the median over rounds, and the interval takes both levels into
+account. A second copy of the baseline, compiled separately, is treated the same way.
+Its ratio should be exactly 1; how far it lies from 1 is the noise floor of that group.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,13 @@ RESAMPLES = 4000
 #: In each of several processes, where it only bounds the interval from below.
 RESAMPLES_EACH = 1000
 #: No effect below this is called a difference, however narrow its interval. Two
-#: compilations of one function, placed elsewhere in memory, were seen to differ by up to
-#: 0.5 %; this is twice as much.
+#: compilations of one function, placed elsewhere in memory, were seen to differ by up
+#: to 0.5 %; this is twice as much.
 MIN_FLOOR = 0.01
-#: The standard deviation of a log-ratio between runs, beyond what the processes of one run
-#: tell. The processes of a short run share the programs that one of them compiled, and one
-#: stretch of time. Seen in forty short runs: docs/measurement-method.md, "Statistics".
+#: The standard deviation of a log-ratio between runs, beyond what the processes of one
+#: run tell. The processes of a short run share the programs that one of them compiled,
+#: and one stretch of time. Seen in forty short runs: docs/measurement-method.md,
+#: "Statistics".
 BETWEEN_RUNS = 0.01
 
 
@@ -72,8 +73,8 @@ def effect_of(
     In one process the interval is the percentile bootstrap over rounds. In several
     processes it is Student's t over the processes' medians, whose spread contains both
     levels. These few medians may happen to lie closer together than a bootstrap of the
-    rounds within the processes allows; then the interval is that of the bootstrap. Of two
-    to four processes, the interval also contains how runs were seen to differ.
+    rounds within the processes allows; then the interval is that of the bootstrap. Of
+    two to four processes, the interval also contains how runs were seen to differ.
 
     Log-ratios that are exactly equal are those of an arm to itself: the interval has no
     width.
@@ -118,7 +119,8 @@ def _round_error(by_process: Sequence[np.ndarray], seed: int) -> float:
 
 
 def between_runs(processes: int) -> float:
-    """The standard deviation between runs that a run of so many processes does not show.
+    """The standard deviation between runs that a run of so many processes does not
+    show.
 
     One process makes no claim about others. With more than four, two processes compile
     and a run takes minutes; two calibrations of ten processes called no identical arm
@@ -128,14 +130,14 @@ def between_runs(processes: int) -> float:
 
 
 def compare_effects(new: Effect, old: Effect) -> tuple[TimeComparison, float]:
-    """How a ratio changed between two runs, new / old; and the probability that one that
-    did not change seems to rise as much.
+    """How a ratio changed between two runs, new / old; and the probability that one
+    that did not change seems to rise as much.
 
     The rounds are not paired: squared standard errors add up, with Welch's and
-    Satterthwaite's degrees of freedom. How runs of few processes differ is added for each
-    of the two. A run of one process counts as infinitely many degrees of freedom, and the
-    interval does not contain the difference between processes. The probability is
-    one-sided, of the interval's own t.
+    Satterthwaite's degrees of freedom. How runs of few processes differ is added for
+    each of the two. A run of one process counts as infinitely many degrees of freedom,
+    and the interval does not contain the difference between processes. The probability
+    is one-sided, of the interval's own t.
     """
     squared_error = 0.0
     squared_by_freedom = 0.0
@@ -213,8 +215,8 @@ def verdict(
 ) -> Verdict:
     """Say "faster", "slower", or, by default, "indistinguishable".
 
-    A difference needs an interval that excludes 1, an effect above the noise floor, which
-    is a fraction, and enough rounds, where the process of each is given.
+    A difference needs an interval that excludes 1, an effect above the noise floor,
+    which is a fraction, and enough rounds, where the process of each is given.
     """
     is_certain = process is None or enough_rounds(process)
     if is_certain and abs(np.log(comparison.ratio)) > np.log1p(floor):

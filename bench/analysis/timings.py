@@ -1,4 +1,6 @@
-"""The tidy table of some runs: a row for an arm, or for two frameworks in a call style."""
+"""The tidy table of some runs: a row for an arm, or for two frameworks in a call
+style.
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -52,7 +54,8 @@ class Timing(Struct, frozen=True, kw_only=True):
 
 
 def timings(runs: Sequence[Results], kind: Kind, styles: Iterable[str]) -> list[Timing]:
-    """The rows of some runs, in call styles by name or label, those of a group together.
+    """The rows of some runs, in call styles by name or label, those of a group
+    together.
 
     What stands in a row was measured in the same rounds. Rows of different runs are not
     compared.

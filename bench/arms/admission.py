@@ -24,8 +24,8 @@ from .workloads import LEARNING_RATE, Workload
 
 OPTIMIZER = optax.adam(LEARNING_RATE)
 TRAIN_STEPS = 2
-#: Significant bits of what goes into a float32 product, by platform and precision, where
-#: it is rounded: to TF32, to bfloat16, or to two or three of these
+#: Significant bits of what goes into a float32 product, by platform and precision,
+#: where it is rounded: to TF32, to bfloat16, or to two or three of these
 #: (https://docs.jax.dev/en/latest/jax.lax.html#jax.lax.Precision).
 OPERAND_BITS = {
     ("gpu", "high"): 11,
@@ -136,7 +136,9 @@ def _compute_reference(
 def _answer(
     phase: str, params: Any, batch: Batch, dtype: str
 ) -> tuple[dict[str, Any], Trajectory | None]:
-    """The oracle's answers in a dtype, by quantity; and the train steps, if it took any."""
+    """The oracle's answers in a dtype, by quantity; and the train steps, if it took
+    any.
+    """
 
     def cast(tree: Any) -> Any:
         return jax.tree.map(lambda array: _cast_floats(array, dtype), tree)

@@ -21,8 +21,8 @@ from .workloads import get_workload
 
 #: The port and style that ratios are relative to.
 BASELINE = ("pure", "jit")
-#: With so many processes or fewer, as in a first look, one of them compiles; else two do,
-#: since compiling is a part of how processes differ.
+#: With so many processes or fewer, as in a first look, one of them compiles; else two
+#: do, since compiling is a part of how processes differ.
 FEW_PROCESSES = 4
 
 
@@ -45,13 +45,13 @@ class Ready:
 
 
 def expand(plan: Plan) -> list[Arm]:
-    """All arms of a plan, group by group, each of which begins with the baseline and its
-    duplicate.
+    """All arms of a plan, group by group, each of which begins with the baseline and
+    its duplicate.
 
-    Each kernel has a division, in which a port also has its stock arm. A port that is not
-    available has one arm, without a style. A plan without call styles has all of them; of
-    a large workload those of `first_look`; and where a kernel is compared with the stock
-    cell, or one device with several, the documented one.
+    Each kernel has a division, in which a port also has its stock arm. A port that is
+    not available has one arm, without a style. A plan without call styles has all of
+    them; of a large workload those of `first_look`; and where a kernel is compared with
+    the stock cell, or one device with several, the documented one.
     """
     arms = []
     for workload, phase, division in product(plan.workloads, plan.phases, plan.kernels):

@@ -83,7 +83,8 @@ class Workload:
     def bytes(self) -> int:
         """About how much memory an arm needs in a train step, in float32.
 
-        It holds the parameters, their gradient, both of Adam's moments, and activations.
+        It holds the parameters, their gradient, both of Adam's moments, and
+        activations.
 
         >>> get_workload(Sized("question")).bytes
         2405600
@@ -167,8 +168,8 @@ def get_workload(sized: Sized) -> Workload:
 def parse_size(text: str, workload: str = OWN) -> list[Sized]:
     """Read sizes as users write them: a workload for each combination of their values.
 
-    The other sizes are those of the named workload. Raises an InputError if the text has
-    another form, and as `get_workload` does.
+    The other sizes are those of the named workload. Raises an InputError if the text
+    has another form, and as `get_workload` does.
 
     >>> [str(sized) for sized in parse_size("hidden=8,32,batch=2,inputs=20")]
     ['question@batch=2@hidden=8', 'question@batch=2@hidden=32']

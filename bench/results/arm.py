@@ -1,4 +1,7 @@
-"""The plan of a run, and its arms. Before them, the types of single values in all records."""
+"""The plan of a run, and its arms.
+
+Before them, the types of single values in all records.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -50,7 +53,9 @@ NO_BASELINE = (
 
 
 def check_date(text: str) -> None:
-    """Raise a ValueError unless a text is a date and time as this package writes them."""
+    """Raise a ValueError unless a text is a date and time as this package writes
+    them.
+    """
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -85,8 +90,8 @@ def _arithmetic(dtype: str, precision: str) -> str:
 class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """A port in a call style, on a phase of a workload: what is timed.
 
-    Its parameters are float32. Arms are compared where they have workload, phase, dtype,
-    precision and division in common.
+    Its parameters are float32. Arms are compared where they have workload, phase,
+    dtype, precision and division in common.
     """
 
     workload: Sized  # the sizes and the data
@@ -164,11 +169,12 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     kernels: Annotated[tuple[str, ...], Meta(min_length=1)]  # by name
     #: Fresh interpreters, each of which measures everything.
     processes: Annotated[int, Meta(ge=1, le=1000)]
-    #: For each group in each process, fewer if they would take too long; None for as many
-    #: as fit a time.
+    #: For each group in each process, fewer if they would take too long; None for as
+    #: many as fit a time.
     rounds: Natural | None
     #: A sample on a CPU is as many calls as fill this time, but at most twenty; on an
-    #: accelerator, as many as fill the longer of this time and 50 ms, but at least fifty.
+    #: accelerator, as many as fill the longer of this time and 50 ms, but at least
+    #: fifty.
     sample_time_s: SampleSeconds
     dtype: Dtype = "float32"  # of all arms; see `Arm`
     precision: Precision = "highest"  # of all arms; see `Arm`

@@ -1,7 +1,7 @@
 """How a run is stored and read: its results file, and its journal.
 
-The journal is a file that survives the run, with a line for each event. The results file
-has the run under `trigru`; the rest of it is for `pytest-benchmark compare` and
+The journal is a file that survives the run, with a line for each event. The results
+file has the run under `trigru`; the rest of it is for `pytest-benchmark compare` and
 github-action-benchmark, which read its format.
 """
 

@@ -24,8 +24,8 @@ class _Schema(msgspec.Struct):
 def decode(content: bytes, kind: type[T], schema: int | None = None) -> T:
     """A record of this kind from JSON.
 
-    Raises a ValueError if it is of another schema, where the kind has one, or is no such
-    record.
+    Raises a ValueError if it is of another schema, where the kind has one, or is no
+    such record.
 
     >>> decode(b'{"schema": 1}', dict, schema=2)
     Traceback (most recent call last):

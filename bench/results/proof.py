@@ -1,10 +1,12 @@
-"""Proofs of equality: whether all measurements of a port passed, and with what errors."""
+"""Proofs of equality: whether all measurements of a port passed, and with what
+errors.
+"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...common.equality.measurement import SAME_BOUND, Measurement
-from .grouping import first_twice, grouped
+from .grouping import grouped
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,3 @@ def worst_of(measurements: Iterable[Measurement]) -> tuple[float | None, float |
         elif m.bound > 0:
             shares.append(m.error / m.bound)
     return max(errors, default=None), max(shares, default=None)
-
-
-def contradictions(measurements: Iterable[Measurement]) -> Iterator[str]:
-    """A sentence if a measurement is there twice.
-
-    Rows that fail are not looked at, since several may have one reason.
-    """
-    names = []
-    for m in measurements:
-        if m.passed or m.levels is None:
-            name = f"{m.port} {m.kernel} {m.check} {m.style} {m.quantity} {m.dtype} "
-            names.append(name + str(m.levels or ""))
-    twice = first_twice(names)
-    if twice is not None:
-        yield f"its proof has {twice} twice"

@@ -33,8 +33,8 @@ SCHEMA = 11
 class Sample(NamedTuple):
     """How long an arm took in one round: the seconds of a call, the mean of some calls.
 
-    The samples of one process and one round were taken one right after the other, so the
-    ratio of two of them is free of what slows the machine for longer.
+    The samples of one process and one round were taken one right after the other, so
+    the ratio of two of them is free of what slows the machine for longer.
     """
 
     arm: str  # its id
@@ -60,7 +60,8 @@ class ArmFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     leaves: Count  # arrays that cross the jit boundary inwards for model and optimiser
     #: How long tracing, lowering and compiling took; None where it is not known.
     build: Build | None
-    #: The program that XLA made; None where another process read it, or it is unreadable.
+    #: The program that XLA made; None where another process read it, or it is
+    #: unreadable.
     program: ProgramFacts | None
     unreadable: str = ""  # why it could not be read; "" where it was, or nobody tried
 
@@ -162,7 +163,9 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
                 self.facts += line.facts
 
     def check(self) -> None:
-        """Raise a ValueError if something was measured of an arm that is not of the run."""
+        """Raise a ValueError if something was measured of an arm that is not of the
+        run.
+        """
         arms = {arm.id for arm in self.begun.arms}
         measured = {sample.arm for sample in self.samples}
         measured |= {facts.arm for facts in self.facts}
@@ -226,7 +229,9 @@ class Run(Struct, kw_only=True, forbid_unknown_fields=True):
         return grouped(self.begun.arms, lambda arm: arm.group)
 
     def todo(self, process: int) -> list[Arm]:
-        """The arms that a process has not measured yet, of groups that can have numbers."""
+        """The arms that a process has not measured yet, of groups that can have
+        numbers.
+        """
         reasons = self.reasons
         finished = {group for group, number in self.measured if number == process}
         for untimed in reasons.values():

@@ -120,7 +120,9 @@ def _without_path(word: str) -> str:
 
 
 def versions_of(packages: Iterable[str] = ()) -> dict[str, str]:
-    """Installed versions of Python, of distributions that always matter, and of others."""
+    """Installed versions of Python, of distributions that always matter, and of
+    others.
+    """
     versions = {"python": platform.python_version()}
     for package in (*PACKAGES, *packages):
         try:
@@ -140,7 +142,9 @@ def _cuda_packages() -> list[str]:
 
 
 def visible_gpu(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable that leaves a process the first GPU of NVIDIA's, if there is one and the user has chosen none."""
+    """The variable that leaves a process the first GPU of NVIDIA's, if there is one and
+    the user has chosen none.
+    """
     if "CUDA_VISIBLE_DEVICES" in environment or not os.path.exists("/dev/nvidia0"):
         return {}
     return {"CUDA_VISIBLE_DEVICES": "0"}

@@ -26,7 +26,8 @@ class TimingRequest(Struct, frozen=True):
 
     @property
     def marker(self) -> Path:
-        """A file with the number of the arm that is being timed, from 1; 0 between groups.
+        """A file with the number of the arm that is being timed, from 1; 0 between
+        groups.
 
         It outlives the process.
         """

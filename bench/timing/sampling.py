@@ -22,13 +22,14 @@ from .watching import watch_build
 #: `trigru.bench.results.arm.Plan`. Many short samples are better than few long ones:
 #: paired samples lie closer together, and a disturbance spoils fewer calls.
 SAMPLE_CALLS = 20
-#: So many calls are in flight at least where none is waited for, however long they take:
-#: with one there is no flight.
+#: So many calls are in flight at least where none is waited for, however long they
+#: take: with one there is no flight.
 CALLS_IN_FLIGHT = 4
-#: Rounds of more seconds report each sample: a process that is silent for minutes is taken
-#: to hang.
+#: Rounds of more seconds report each sample: a process that is silent for minutes is
+#: taken to hang.
 LONG_ROUND_S = 20.0
-#: Warm-up ends when a stretch of calls is at most this much faster than the best before.
+#: Warm-up ends when a stretch of calls is at most this much faster than the best
+#: before.
 STEADY_WITHIN = 0.03
 #: After this time one steady stretch is enough; before, two in a row are needed.
 LONG_WARM_UP_S = 0.5
@@ -47,8 +48,8 @@ class CompiledWhileTimingError(TrigruError):
 class Benchmarkable(Protocol):
     """A program.
 
-    `call` returns outputs that may not be ready; `wait` blocks until these, or a list of
-    several, are.
+    `call` returns outputs that may not be ready; `wait` blocks until these, or a list
+    of several, are.
     """
 
     def call(self) -> Any: ...
@@ -88,7 +89,8 @@ class Calibration(NamedTuple):
 
 
 CPU = Calibration()
-#: A call of an accelerator returns before it is done, and its clock rate rises while it works.
+#: A call of an accelerator returns before it is done, and its clock rate rises while it
+#: works.
 ACCELERATOR = Calibration(
     "pipelined",
     least_calls=50,
@@ -99,7 +101,9 @@ ACCELERATOR = Calibration(
 
 
 class Schedule(NamedTuple):
-    """The samples of a group of arms that are warm, by clock; the leading one comes first."""
+    """The samples of a group of arms that are warm, by clock; the leading one comes
+    first.
+    """
 
     calls: dict[Clock, list[int]]  # of a sample of each arm
     round_s: dict[Clock, float]  # about how long a round takes, in seconds
@@ -148,11 +152,11 @@ def schedule_of(
 def balanced_orders(arms: int, rounds: int, seed: int) -> Iterator[np.ndarray]:
     """An order of the arms, at least one, for each round.
 
-    Orders are balanced for position and for what ran just before. Over every `arms` rounds
-    each arm takes each position once; over twice as many, each arm follows each other
-    equally often (Williams, 1949, https://doi.org/10.1071/CH9490149). So what an arm leaves
-    in the caches, or does to the clock rate, does not affect one arm more than others. Arms
-    and rounds are shuffled within that.
+    Orders are balanced for position and for what ran just before. Over every `arms`
+    rounds each arm takes each position once; over twice as many, each arm follows each
+    other equally often (Williams, 1949, https://doi.org/10.1071/CH9490149). So what an
+    arm leaves in the caches, or does to the clock rate, does not affect one arm more
+    than others. Arms and rounds are shuffled within that.
     """
     rng = np.random.default_rng(seed)
     k = np.arange(arms)
@@ -177,16 +181,16 @@ def sample_rounds(
 ) -> list[Times | Exception]:
     """Time arms in interleaved rounds.
 
-    Every arm runs once a round, in balanced shuffled order; garbage collection is off while
-    the clock runs. All outputs of an XLA program become ready together, so blocking on one
-    of them waits for all. The last rounds, a quarter as many, are by the other clock.
-    Returns the samples of each arm, or the exception that it raised.
+    Every arm runs once a round, in balanced shuffled order; garbage collection is off
+    while the clock runs. All outputs of an XLA program become ready together, so
+    blocking on one of them waits for all. The last rounds, a quarter as many, are by
+    the other clock. Returns the samples of each arm, or the exception that it raised.
 
     Args:
         arms: warm, and so compiled.
         rounds: how many there are by the clock that leads.
-        progress: called after each round, or each sample where rounds are long, with its
-            share of the whole time.
+        progress: called after each round, or each sample where rounds are long, with
+            its share of the whole time.
         entering: called with the arm's number before each sample, outside of the timed
             region.
     """

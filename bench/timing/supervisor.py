@@ -1,7 +1,9 @@
-"""A run: processes measure, and what each says is in the journal before the next is heard.
+"""A run: processes measure, and what each says is in the journal before the next is
+heard.
 
-In a first look on a CPU, two processes work side by side: they prepare their arms at the
-same time, and share the compiled programs. While one of them times, the other waits.
+In a first look on a CPU, two processes work side by side: they prepare their arms at
+the same time, and share the compiled programs. While one of them times, the other
+waits.
 """
 
 import hashlib
@@ -31,7 +33,8 @@ LIMIT_S = 300.0
 #: Processes work side by side if no arm needs more bytes than this.
 MOST_ARM_BYTES = 2**26
 
-#: Called with what is under way, and the share of the run that was done since the last call.
+#: Called with what is under way, and the share of the run that was done since the last
+#: call.
 Progress = Callable[[str, float], None]
 
 
@@ -57,7 +60,9 @@ def make_pool(plan: Plan, processes: int) -> TimingPool:
 
 
 def variables_of(plan: Plan, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the environment of a process has instead, so that it has the plan's devices."""
+    """What the environment of a process has instead, so that it has the plan's
+    devices.
+    """
     return parts_of_cpu(max(plan.devices)) or visible_gpu(environment)
 
 
@@ -74,9 +79,10 @@ def run(
     Raises a ChildDiedError if a process dies before it measures anything.
 
     Args:
-        pool_of: makes the pool for a plan and a number of processes; by default `make_pool`.
-        quick: on a CPU with two cores, prepare arms in two processes at a time; how long
-            that takes is not measured.
+        pool_of: makes the pool for a plan and a number of processes; by default
+            `make_pool`.
+        quick: on a CPU with two cores, prepare arms in two processes at a time; how
+            long that takes is not measured.
         programs: where such a run keeps its programs for the next of the same arms and
             software, and removes others.
     """
@@ -108,7 +114,9 @@ def _is_small(plan: Plan) -> bool:
 
 
 class _Supervisor:
-    """Asks the processes of a run, one after the other, for what is not measured yet."""
+    """Asks the processes of a run, one after the other, for what is not measured
+    yet.
+    """
 
     def __init__(
         self,

@@ -9,7 +9,9 @@ from ..results.build import Build
 
 @contextmanager
 def watch_build() -> Iterator[Callable[[float], Build]]:
-    """Collect how long JAX traces, lowers and compiles: a function of the first call's time in seconds -> a Build."""
+    """Collect how long JAX traces, lowers and compiles: a function of the first call's
+    time in seconds -> a Build.
+    """
     from ...common.compat import watch_events  # here, as it imports JAX
 
     with watch_events() as events:

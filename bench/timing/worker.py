@@ -35,12 +35,12 @@ from .sampling import (
 )
 from .watching import watch_build
 
-#: A round of the large workload takes seconds. A group gets no more rounds than fit this
-#: time by both clocks, over all processes.
+#: A round of the large workload takes seconds. A group gets no more rounds than fit
+#: this time by both clocks, over all processes.
 GROUP_TIME_S = 40.0
-#: By default, a group gets as many rounds in each process as take this long by the clock
-#: that leads, within these bounds. The ports of this package have eleven arms, so eleven
-#: rounds put every arm once in every position.
+#: By default, a group gets as many rounds in each process as take this long by the
+#: clock that leads, within these bounds. The ports of this package have eleven arms, so
+#: eleven rounds put every arm once in every position.
 SHORT_GROUP_TIME_S = 0.85
 ROUNDS, MOST_ROUNDS = 11, 55
 MIN_ROUNDS = 11  # over all processes
@@ -128,8 +128,8 @@ class GroupTimer:
 
     def _compile(self) -> list[Ready]:
         """The arms that are ready to be timed, in the order of the group."""
-        # an arm that always came first was seen to be 0.3 % slower; and of two processes
-        # side by side, each compiles half
+        # an arm that always came first was seen to be 0.3 % slower; and of two
+        # processes side by side, each compiles half
         pair, second = divmod(self._request.process, SIDE_BY_SIDE)
         order = np.random.default_rng(pair).permutation(len(self._arms))
         if second:
@@ -148,7 +148,10 @@ class GroupTimer:
         return prepare_in_process(self._request, arm, self._machine)
 
     def _warm_up(self, ready: list[Ready]) -> list[WarmUp]:
-        """Warm up arms. One that fails is removed from the list, and its arrays freed."""
+        """Warm up arms.
+
+        One that fails is removed from the list, and its arrays freed.
+        """
         sample_time_s = self._request.plan.sample_time_s
         warmed = []
         for one in list(ready):
@@ -163,7 +166,10 @@ class GroupTimer:
     def _time(
         self, ready: Sequence[Ready], schedule: Schedule
     ) -> list[Times | Exception]:
-        """The times of arms that are warm. The number of each is in the marker meanwhile."""
+        """The times of arms that are warm.
+
+        The number of each is in the marker meanwhile.
+        """
 
         def enter(index: int) -> None:
             self._marker[0] = self._request.arms.index(ready[index].arm) + 1
@@ -209,7 +215,10 @@ class GroupTimer:
     def _facts_of(
         self, ready: Ready, warmed: WarmUp, calls: int, times: Times | Exception
     ) -> ArmFacts:
-        """What is known of an arm that was timed. Raises the exception of one that failed."""
+        """What is known of an arm that was timed.
+
+        Raises the exception of one that failed.
+        """
         if isinstance(times, Exception):
             raise times
         program = ready.program
@@ -242,7 +251,10 @@ class GroupTimer:
     def _attempt(
         self, what: str, arm: Arm, step: Callable[[], T], share: float = 0.0
     ) -> T | None:
-        """What a step for an arm returns. If it fails, the arm loses its number: None."""
+        """What a step for an arm returns.
+
+        If it fails, the arm loses its number: None.
+        """
         self._send(Stage(f"{what} {arm.id}", share, self._group, arm.id))
         try:
             return step()
@@ -266,10 +278,10 @@ def samples_of(arm: Arm, process: int, times: Times) -> list[Sample]:
 def prepare_in_process(request: TimingRequest, arm: Arm, machine: Machine) -> Ready:
     """An arm, and in the first process how long it took to build.
 
-    That is not known where processes share their programs. The last process that compiles
-    keeps the programs of each arm, and the later ones take them from there. No arm finds
-    another's, so a duplicate has a program of its own. Raises an OtherPlatformError if the
-    arm is on another device.
+    That is not known where processes share their programs. The last process that
+    compiles keeps the programs of each arm, and the later ones take them from there. No
+    arm finds another's, so a duplicate has a program of its own. Raises an
+    OtherPlatformError if the arm is on another device.
     """
     shared = Path(request.folder)
     expected_of(arm, shared)  # what the oracle compiles is not the arm's
@@ -290,7 +302,9 @@ def prepare_in_process(request: TimingRequest, arm: Arm, machine: Machine) -> Re
 def _folder_of_programs(
     request: TimingRequest, arm: Arm, machine: Machine
 ) -> Path | None:
-    """Where the programs of an arm are taken from and kept; None where it is compiled."""
+    """Where the programs of an arm are taken from and kept; None where it is
+    compiled.
+    """
     processes = request.plan.processes
     compiling = 2 if processes > FEW_PROCESSES else 1
     if machine.backend != "cpu":  # a kept program holds what was tuned for it

@@ -71,7 +71,7 @@ def test_who_is_fastest_does_not_depend_on_a_baseline_that_jumps():
     )
 
 
-def test_a_pair_is_the_difference_of_its_two_frameworks_without_those_on_another_device():
+def test_a_pair_is_the_difference_of_two_frameworks_on_one_device():
     odd = [
         with_facts(b, backend="gpu", device="A GPU") if b.arm.port == "equinox" else b
         for b in timed(FAST)
@@ -94,7 +94,8 @@ def test_a_single_framework_is_not_named_the_fastest():
     assert row.fastest == {"documented": [], "functional": []}
 
 
-#: Three processes, which read the other clock in two rounds each; times by both clocks, in plain JAX's.
+#: Three processes, which read the other clock in two rounds each; times by both clocks,
+#: in plain JAX's.
 PROCESS, OTHER_PROCESS = np.repeat(range(3), 8), np.repeat(range(3), 2).tolist()
 CLOCKS = {
     "pure[jit]": (1.0, 1.0),
@@ -136,7 +137,9 @@ def by_two_clocks(rng, *phases, **facts):
 
 
 def test_a_cause_by_the_other_clock_is_told_by_that_clocks_arms(rng):
-    """NNX and Equinox differ in functional style by both clocks; where both pass leaves, by one of them."""
+    """NNX and Equinox differ in functional style by both clocks; where both pass
+    leaves, by one of them.
+    """
     pair, leaves = (
         ("nnx[split-merge]", "equinox[partition]"),
         ("nnx[leaves]", "equinox[leaves]"),
@@ -228,7 +231,7 @@ def test_steps_are_waited_for_and_train_steps_are_not(rng, clock, other):
         ] * known
 
 
-def test_a_screen_leaves_out_ratios_or_the_line_on_waiting_before_both_and_then_what_styles_are():
+def test_a_narrow_screen_leaves_out_ratios_or_waiting_before_what_styles_are():
     queued = {
         "nnx[nnx.jit]": (1.0, 3.5),
         "equinox[filter_jit]": (1.4, 0.5),
@@ -291,7 +294,8 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
     depends = styles({}, {"equinox[filter_jit]": 0.5e-4})[0]
     assert (
         depends
-        == "linen at T=8 (NNX takes 3.5x its time, Equinox 1.40x), Equinox at T=50 (linen 2.0x, NNX 7.0x)."
+        == "linen at T=8 (NNX takes 3.5x its time, Equinox 1.40x), Equinox at T=50 "
+        "(linen 2.0x, NNX 7.0x)."
     )
     nearly = dict.fromkeys(("nnx[nnx.jit]", "equinox[filter_jit]"), 1e-4)
     assert (
@@ -316,7 +320,9 @@ def test_sizes_that_disagree_are_told_apart_and_ties_are_said():
 
 @pytest.mark.parametrize("floor", [0.01, 0.3])
 def test_the_least_difference_that_is_seen_four_times_in_five_by_hand(floor):
-    """Of five processes by Student's t of their error; of two also by the 1 % by which runs differ; of one, by none."""
+    """Of five processes by Student's t of their error; of two also by the 1 % by which
+    runs differ; of one, by none.
+    """
 
     def of(low, high, processes):
         known = {"low": low, "high": high, "floor": floor}
@@ -355,12 +361,14 @@ NOISY = {
     [
         (
             ((1e-4, 1.1e-4, NOISY["first"]), (1.1e-4, 1e-4, NOISY["first"])),
-            "linen and Equinox tied at T=8 (NNX takes 1.10x its time), NNX and Equinox tied at T=50 (linen 1.10x).",
+            "linen and Equinox tied at T=8 (NNX takes 1.10x its time), NNX and Equinox "
+            "tied at T=50 (linen 1.10x).",
         ),
         (((1.04e-4, 1e-4, NOISY["neither"]),), "NNX (linen takes 1.04x its time)."),
         (
             ((1e-4, 2e-4, 2e-4), (1e-4, 1e-4)),
-            "linen at T=8 (NNX takes 2.0x its time, Equinox 2.0x), linen and NNX tied at T=50.",
+            "linen at T=8 (NNX takes 2.0x its time, Equinox 2.0x), linen and NNX tied "
+            "at T=50.",
         ),
         (
             ((1.1e-4, 1e-4, NOISY["neither"]), (1.1e-4, 1e-4, 1.5e-4)),

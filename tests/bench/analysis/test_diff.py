@@ -1,7 +1,7 @@
 """What changed between two runs: nothing where nothing did, and no more than what did.
 
-The runs are drawn, not measured: each has its machine's mood, which all arms share, and each arm its luck in each
-process.
+The runs are drawn, not measured: each has its machine's mood, which all arms share, and
+each arm its luck in each process.
 """
 
 from dataclasses import replace
@@ -48,7 +48,9 @@ def unmoved():
 
 
 def judged(found, *moved, fail_above=0.05):
-    """The changes where arms have moved, each by (verdict, ratio, chance), one in each group in turn."""
+    """The changes where arms have moved, each by (verdict, ratio, chance), one in each
+    group in turn.
+    """
     of_group = [
         [c for c in of if c.arm.role == "arm"]
         for of in grouped(found.changes, lambda c: c.arm.group).values()
@@ -88,7 +90,10 @@ def judged(found, *moved, fail_above=0.05):
 def test_an_arm_is_believed_among_all_groups_arms_in_its_direction(
     unmoved, moved, believed
 ):
-    """Of 18, each is held to 0.05 / 18, the next to 0.05 / 17. Neither the baseline nor its copy counts."""
+    """Of 18, each is held to 0.05 / 18, the next to 0.05 / 17.
+
+    Neither the baseline nor its copy counts.
+    """
     found, ids = judged(unmoved, *moved)
     assert len(found.judged) == 18
     assert [c.arm.id for c in found.changes if c.believed] == [
@@ -144,18 +149,31 @@ def test_the_floor_is_the_larger_of_the_two(old, floors):
     )
 
 
-def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression():
+def calm_runs():
+    """Two runs without noise; in the second, linen takes 1.25 times as long."""
     calm = {"groups": GROUPS[:1], "processes": 1, "noise": 0, "luck": 0, "mood": 0}
-    still = draw_run(0, **calm), draw_run(0, {"linen": 1.25}, **calm)
-    (change,) = (c for c in diff(*still).changes if c.arm.port == "linen")
+    return draw_run(0, **calm), draw_run(0, {"linen": 1.25}, **calm)
+
+
+def test_an_arm_at_the_very_share_that_is_allowed_is_no_regression():
+    old, new = calm_runs()
+    (change,) = (c for c in diff(old, new).changes if c.arm.port == "linen")
     ratio = change.comparison.ratio
     assert ratio == pytest.approx(1.25)
-    for allowed, slow in ((ratio, set()), (np.nextafter(ratio, 0), {"linen[apply]"})):
-        found = diff(*still, fail_above=float(allowed - 1))
-        assert {change.arm.name for change in found.regressions} == slow
-        assert found.exit_code == len(slow)
+
+    at_limit = diff(old, new, fail_above=float(ratio - 1))
+    assert at_limit.regressions == []
+    assert at_limit.exit_code == 0
+
+    below = diff(old, new, fail_above=float(np.nextafter(ratio, 0) - 1))
+    assert [change.arm.name for change in below.regressions] == ["linen[apply]"]
+    assert below.exit_code == 1
+
+
+def test_a_share_below_zero_is_refused():
+    old, new = calm_runs()
     with pytest.raises(TrigruError, match=r"fail_above is -0.1, expected a share"):
-        diff(*still, fail_above=-0.1)
+        diff(old, new, fail_above=-0.1)
 
 
 def test_what_is_missing_for_a_reason_says_which(old):

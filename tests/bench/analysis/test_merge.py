@@ -1,4 +1,6 @@
-"""What comes of a run: the processes' samples, joined, as ratios, noise floors and verdicts."""
+"""What comes of a run: the processes' samples, joined, as ratios, noise floors and
+verdicts.
+"""
 
 from dataclasses import replace
 
@@ -84,7 +86,7 @@ def test_a_group_that_nobody_came_to_has_nothing_to_say(journal):
     assert (list(results.groups()), results.untimed) == ([STEP], [])
 
 
-def test_the_machine_of_a_run_without_a_process_is_unknown_and_not_the_one_that_reads_it(
+def test_the_machine_of_a_run_without_a_process_is_unknown(
     journal,
 ):
     reasons = [Untimed(arm, "not proven equal") for arm in ARMS]
@@ -158,7 +160,9 @@ def test_without_the_baseline_or_its_duplicate_nobody_has_a_number(
 
 
 def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path):
-    """Linen's processes, on a GPU here, were tuned in two ways; plain JAX's CPU tunes nothing."""
+    """Linen's processes, on a GPU here, were tuned in two ways; plain JAX's CPU tunes
+    nothing.
+    """
     journal = journal_at(tmp_path / "tuned.journal")
     for process in range(2):
         journal.add(STARTED)
@@ -176,5 +180,6 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
         note for note in timing_tables(merge(journal.run))[0].notes if "tuned" in note
     ]
     assert notes == [
-        "linen[apply]: its processes were tuned in 2 ways, and its interval contains that."
+        "linen[apply]: its processes were tuned in 2 ways, and its interval contains "
+        "that."
     ]

@@ -1,4 +1,6 @@
-"""Two arms against each other: pairs, what kernels and devices gain, and the tidy table of all, from known ratios."""
+"""Two arms against each other: pairs, what kernels and devices gain, and the tidy table
+of all, from known ratios.
+"""
 
 from dataclasses import replace
 
@@ -136,7 +138,7 @@ def test_the_boundary_is_held_to_the_estimate_and_not_to_an_end_of_its_interval(
     assert two.cause == "unexplained"
 
 
-def test_a_difference_has_the_interval_of_the_paired_ratio_and_no_verdict_within_the_floor(
+def test_a_difference_has_the_paired_interval_and_no_verdict_within_the_floor(
     rng,
 ):
     machine = rng.lognormal(0, 0.3, 12) * 1e-3
@@ -182,14 +184,17 @@ def test_where_calls_are_queued_the_other_clock_is_latency(clock):
     assert ("latency" in " ".join(section.notes)) == (clock == "pipelined")
 
 
-def test_operations_are_counted_where_their_numbers_differ():
-    for counts, told in (
+@pytest.mark.parametrize(
+    ("facts", "counts"),
+    [
         ({"dots": 6, "fusions": 9, "whiles": 0}, (("dots", 6, 2), ("whiles", 0, 1))),
         ({"fusions": 9}, (("fusions", 9, 5),)),
         ({"temp_bytes": 9}, ()),
-    ):
-        benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(**counts)})
-        assert difference(benchmarks, benchmarks[1], benchmarks[2]).counts == told
+    ],
+)
+def test_operations_are_counted_where_their_numbers_differ(facts, counts):
+    benchmarks = group({SPLIT: 1e-3, PARTITION: 0.0}, {SPLIT: changed(**facts)})
+    assert difference(benchmarks, benchmarks[1], benchmarks[2]).counts == counts
 
 
 def sized(share, high_share):

@@ -19,7 +19,10 @@ from trigru.bench.analysis.statistics import (
 def test_the_interval_of_one_process_covers_the_truth_about_as_often_as_it_says(
     rng, monkeypatch
 ):
-    """Less than share - 4 standard errors is seen once in thirty thousand runs. That of several is known by hand."""
+    """Less than share - 4 standard errors is seen once in thirty thousand runs.
+
+    That of several is known by hand.
+    """
     monkeypatch.setattr(statistics, "RESAMPLES", 500)  # enough for this, and faster
     share, trials = 0.93, 300
     found = [effect_of(rng.normal(0, 0.01, 44), seed=seed) for seed in range(trials)]
@@ -75,7 +78,7 @@ def test_it_is_reproducible_and_the_bootstrap_the_seeds_own(rng):
     assert len({compare(slow, base, seed=seed) for seed in range(8)}) > 1
 
 
-def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_processes_its_ratio():
+def test_the_floor_is_the_reach_of_the_duplicates_interval_or_ratio():
     assert statistics.noise_floor(TimeComparison(1.0, 0.9, 1.05)) == pytest.approx(
         1 / 0.9 - 1
     )
@@ -90,7 +93,9 @@ def test_the_floor_reaches_as_far_as_the_duplicates_interval_or_in_several_proce
 
 
 def test_verdicts_at_the_very_thresholds():
-    """At a floor of 1, a ratio of 2 or of a half is on it; an interval that ends at 1 has 1 in it."""
+    """At a floor of 1, a ratio of 2 or of a half is on it; an interval that ends at 1
+    has 1 in it.
+    """
     for ratio, low, high, expected in (
         (2.0, 1.5, 2.5, "indistinguishable"),
         (np.nextafter(2.0, 3.0), 1.5, 2.5, "slower"),
@@ -115,7 +120,9 @@ def test_the_median_within_a_process_and_the_mean_over_processes_by_hand():
 
 
 def test_the_interval_of_processes_by_hand():
-    """Six that agree within: Student's t of their medians, whose deviation is that of a sample."""
+    """Six that agree within: Student's t of their medians, whose deviation is that of a
+    sample.
+    """
     medians = np.array(
         [0.0, 0.01, 0.03, 0.02, 0.05, 0.07]
     )  # their squared deviations from 0.03 add up to 0.0034
@@ -133,9 +140,11 @@ def test_the_interval_of_processes_by_hand():
     [((3, 5), 625 / (81 / 2 + 256 / 4)), ((1, 5), 625 / (256 / 4)), ((1, 1), np.inf)],
 )
 def test_the_interval_and_the_chance_of_a_change_by_hand(processes, freedom, between):
-    """How runs differ is known beforehand, has no degrees of freedom, and is added for each of the two.
+    """How runs differ is known beforehand, has no degrees of freedom, and is added for
+    each of the two.
 
-    At either end of the interval one in forty, and half where nothing moved; twice as far out, freedom decides.
+    At either end of the interval one in forty, and half where nothing moved; twice as
+    far out, freedom decides.
     """
     new, old = (
         Effect(0.1, 0.0, 0.0, s, n, between)
@@ -180,7 +189,10 @@ def test_what_is_believed_of_many_by_hand():
 
 
 def test_processes_resampled_at_once_are_each_resampled_as_if_alone(rng, monkeypatch):
-    """Of several lengths, and one whose rounds are all equal. Their medians do not differ."""
+    """Of several lengths, and one whose rounds are all equal.
+
+    Their medians do not differ.
+    """
     monkeypatch.setattr(statistics, "RESAMPLES", statistics.RESAMPLES_EACH)
     rounds = [rng.normal(0, 0.02, count) for count in (5, 7, 5, 9)] + [np.zeros(5)]
     rounds = [one - np.median(one) for one in rounds]

@@ -1,4 +1,6 @@
-"""The gate before timing: every arm is held to the oracle, and one that is not equal gets no number."""
+"""The gate before timing: every arm is held to the oracle, and one that is not equal
+gets no number.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -65,7 +67,9 @@ def with_style(build):
 
 
 def trained_by(update):
-    """With another optimiser: update(optimiser, gradient, state, model) -> (updates, state)."""
+    """With another optimiser: update(optimiser, gradient, state, model) -> (updates,
+    state).
+    """
 
     def build(port, model, task):
         wrong = optax.GradientTransformation(
@@ -203,7 +207,9 @@ def test_the_gate_is_the_largest_share_of_what_is_allowed():
     ("dtype", "phase"), [*zip(("bfloat16", "float16") * 2, PHASES, strict=True)]
 )
 def test_an_arm_is_held_to_the_oracle_in_its_own_dtype(dtype, phase):
-    """It computes in it, with parameters of float32, and NumPy's own error in it is what bounds it."""
+    """It computes in it, with parameters of float32, and NumPy's own error in it is
+    what bounds it.
+    """
     arm = msgspec.structs.replace(
         make_arm("equinox[partition]", "utterances", phase), dtype=dtype
     )
@@ -228,7 +234,9 @@ def rounded_by(monkeypatch, backend, precision, dtype="float32"):
 
 
 def test_products_that_an_accelerator_rounds_may_be_so_much_less_accurate(monkeypatch):
-    """TF32 keeps 11 significant bits of what goes into a product, bfloat16 8, and float32 24."""
+    """TF32 keeps 11 significant bits of what goes into a product, bfloat16 8, and
+    float32 24.
+    """
     exact = rounded_by(monkeypatch, "cpu", "highest")
     assert all(0 < bound < 1e-4 for bound in exact.values())
     for backend, precision in (("cpu", "high"), ("cpu", "default"), ("gpu", "highest")):

@@ -20,7 +20,10 @@ from trigru.impls.pure import PurePort
 
 @pytest.mark.parametrize("division", ["stock", "fused"])
 def test_benchmark_ids_are_pinned(division):
-    """Results of different versions are matched by them. The fused division has each port in its first style."""
+    """Results of different versions are matched by them.
+
+    The fused division has each port in its first style.
+    """
     found = expand(plan(ports=PORTS, phases=("train_step",), kernels=(division,)))
     check_golden(
         f"arms-{division}", "\n".join(f"{arm.id}, {arm.role}" for arm in found)
@@ -75,13 +78,17 @@ def test_workloads_are_pinned():
 
 
 def test_the_utterances_are_real_and_of_unequal_length():
-    workload, data = get_workload(Sized("utterances")), japanese_vowels("train")
+    workload = get_workload(Sized("utterances"))
     batch = workload.batch()
-    assert (batch.x.shape, batch.x.dtype) == ((32, 29, 12), "float32")
+    assert batch.x.shape == (32, 29, 12)
+    assert batch.x.dtype == "float32"
     assert workload.steps == batch.lengths.sum() < 32 * 29
+
+    utterances = japanese_vowels("train")
     for x, length in zip(batch.x, batch.lengths, strict=True):
-        (row,) = np.flatnonzero((data.inputs == x).all(axis=(1, 2)))
-        assert data.lengths[row] == length
+        is_it = (utterances.inputs == x).all(axis=(1, 2))
+        (row,) = np.flatnonzero(is_it)
+        assert utterances.lengths[row] == length
         assert not x[length:].any()
 
 

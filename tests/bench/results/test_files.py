@@ -1,4 +1,6 @@
-"""The results file: what is saved is read, and what is cut or lacks a fact is refused."""
+"""The results file: what is saved is read, and what is cut or lacks a fact is
+refused.
+"""
 
 import gzip
 import json
@@ -142,10 +144,12 @@ FACTS = {
     "": "trigru",
     "trigru": "begun started untimed samples facts interruptions ended schema",
     "trigru begun": "plan arms untimed equality backend command load",
-    "trigru begun plan": "workloads phases ports styles kernels processes rounds sample_time_s",
+    "trigru begun plan": "workloads phases ports styles kernels processes rounds "
+    "sample_time_s",
     "trigru begun arms 0": "workload phase dtype division port style kernel role copy",
     "trigru started 0": "machine",
-    "trigru facts 2": "arm process calls steady device backend gate leaves build program",
+    "trigru facts 2": "arm process calls steady device backend gate leaves build "
+    "program",
     "trigru ended": "datetime load",
 }
 

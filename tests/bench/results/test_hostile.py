@@ -1,4 +1,6 @@
-"""Files that are damaged or strange, to every reader: taken whole, or refused in a sentence."""
+"""Files that are damaged or strange, to every reader: taken whole, or refused in a
+sentence.
+"""
 
 import os
 import re
@@ -93,7 +95,8 @@ def renamed(run, workload):
         facts["arm"] = workload + facts["arm"][facts["arm"].index("/") :]
 
 
-#: Of each kind of file what is said of a lie, and the lie: what is changed at each place.
+#: Of each kind of file what is said of a lie, and the lie: what is changed at each
+#: place.
 LIES = {
     "results.json": {
         "schema 99, expected": {"trigru": {"schema": 99}},
@@ -221,7 +224,8 @@ NO_VALUES = (
     b'"\\ud800"',
     b'{"a": 1, "a": 2}',
 )
-#: What may stand in place of a file, none of a bounded size: a pipe, a folder, a loop, an endless device, or nothing.
+#: What may stand in place of a file, none of a bounded size: a pipe, a folder, a loop,
+#: an endless device, or nothing.
 STRANGE = (
     os.mkfifo,
     lambda path: os.symlink(path, path),
@@ -233,7 +237,9 @@ STRANGE = (
 
 
 def is_taken(path):
-    """Whether a file is taken; fails if it is refused in anything but a sentence, or slowly."""
+    """Whether a file is taken; fails if it is refused in anything but a sentence, or
+    slowly.
+    """
     began, message = time.monotonic(), "it is taken"
     try:
         for use in READERS.get(path.name, (checkpoints.read,)):
@@ -255,7 +261,9 @@ def places_in(content):
 
 
 def spoiled(content, rng):
-    """A file with other bytes: cut, lengthened, encoded otherwise, or with something that is no value of JSON."""
+    """A file with other bytes: cut, lengthened, encoded otherwise, or with something
+    that is no value of JSON.
+    """
     at, value = (
         int(rng.integers(len(content))),
         rng.choice(list(re.finditer(rb'"[^"]*"|[-+.\de]+', content))).span(),
@@ -279,7 +287,9 @@ def bent(
     rng,
     actions=("replace", "replace", "replace", "delete", "rename", "repeat"),
 ):
-    """A file with another value or name at some place, or with an item twice or missing"""
+    """A file with another value or name at some place, or with an item twice or
+    missing
+    """
     whole, close = opened(content)
     places = list(places_in(whole))
     parent, key = places[

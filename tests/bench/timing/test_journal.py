@@ -1,4 +1,6 @@
-"""The journal, and what a run asks of its processes: nothing is lost when one dies, hangs or says nothing."""
+"""The journal, and what a run asks of its processes: nothing is lost when one dies,
+hangs or says nothing.
+"""
 
 import json
 import os
@@ -197,7 +199,10 @@ def test_another_machine_or_commit_cannot_go_on(path, journal, changes, message)
             ignore,
             FakeProcesses(machine=msgspec.structs.replace(MACHINE, **changes)).pool,
         )
-    said = f"{path} was measured elsewhere: {message}. Begin anew with --fresh, or in another folder with --output."
+    said = (
+        f"{path} was measured elsewhere: {message}. Begin anew with --fresh, or in "
+        "another folder with --output."
+    )
     assert str(caught.value) == said
     assert resumed.run.todo(0) == ARMS[3:]
     assert journal_at(path, resume=True).run.machine == MACHINE
@@ -235,7 +240,8 @@ def test_processes_are_told_the_platform_of_the_proofs_or_of_the_first_of_them(
         assert [request.backend for request in processes.requests] == [of_proofs, "cpu"]
 
 
-#: By what is under way in which process when it dies, again and again: the requests, and the arms that are lost.
+#: By what is under way in which process when it dies, again and again: the requests,
+#: and the arms that are lost.
 DEATHS = {
     (0, f"compile {LINEN.id}"): (
         [(0, ARMS), (0, WITHOUT_LINEN), (1, WITHOUT_LINEN)],
@@ -260,7 +266,9 @@ DEATHS = {
 
 @pytest.mark.parametrize("place", DEATHS, ids=str)
 def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
-    """In a later process one death may be chance: only the second one has an arm to blame."""
+    """In a later process one death may be chance: only the second one has an arm to
+    blame.
+    """
     processes = FakeProcesses({place: KILLED})
     run(journal, ignore, processes.pool)
     requests, lost = DEATHS[place]
@@ -270,7 +278,7 @@ def test_a_death_loses_what_is_to_blame_and_the_rest_goes_on(journal, place):
     assert journal.run.complete
 
 
-def test_one_death_of_a_later_process_may_be_chance_and_no_group_is_lost_by_what_comes_after(
+def test_one_death_of_a_later_process_or_between_groups_loses_nothing(
     journal, tmp_path
 ):
     processes = FakeProcesses({(1, f"time {PURE.id}"): KILLED})

@@ -1,4 +1,6 @@
-"""What the numbers depend on is recorded, and what differs on another machine is named."""
+"""What the numbers depend on is recorded, and what differs on another machine is
+named.
+"""
 
 import os
 import platform
@@ -15,7 +17,8 @@ from trigru.bench.reporting.naming import provenance_lines
 from trigru.bench.results.machine import Machine, machine_differences
 from trigru.bench.timing import machine as timing
 
-#: What may change, and what is said of it. JAX names the device of GPUs, whose clocks vary.
+#: What may change, and what is said of it. JAX names the device of GPUs, whose clocks
+#: vary.
 CHANGES = {
     "device": ("B CPU", ["device A CPU -> B CPU"]),
     "backend": ("gpu", ["backend cpu -> gpu"]),
@@ -88,12 +91,14 @@ def test_variables_that_matter_are_recorded_and_secrets_are_not(bare_environment
 PATHS = {
     "--xla_dump_to=/home/me/dump": "--xla_dump_to=PATH",
     "--xla_dump_to=mine --xla_a=1": "--xla_dump_to=PATH --xla_a=1",
-    '--xla_gpu_cuda_data_dir="/home/me/my cuda" --xla_b': "--xla_gpu_cuda_data_dir=PATH --xla_b",
-    "--xla_gpu_load_autotune_results_from=~/tuned": "--xla_gpu_load_autotune_results_from=PATH",
+    '--xla_gpu_cuda_data_dir="/home/me/my cuda" '
+    "--xla_b": "--xla_gpu_cuda_data_dir=PATH --xla_b",
+    "--xla_load_results_from=~/tuned": "--xla_load_results_from=PATH",
     r"--xla_dump=C:\Users\me": "--xla_dump=PATH",
     "/home/me/flags": "PATH",  # XLA reads a file that it names
     "--xla_dump_to=": "--xla_dump_to=",
-    "--xla_a=true  --xla_force_host_platform_device_count=8": "--xla_a=true --xla_force_host_platform_device_count=8",
+    "--xla_a=true  --xla_force_host_platform_device_count=8": "--xla_a=true "
+    "--xla_force_host_platform_device_count=8",
     "--xla_options='a=1, b=2'": "--xla_options='a=1, b=2'",
     "max_split_size_mb:128": "max_split_size_mb:128",
 }

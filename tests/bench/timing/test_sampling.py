@@ -143,7 +143,9 @@ def test_a_warm_up_that_does_not_end_is_reported(virtual, monkeypatch):
 
 
 class Queue:
-    """An arm of an asynchronous device: a call returns after its dispatch, and its result is ready later."""
+    """An arm of an asynchronous device: a call returns after its dispatch, and its
+    result is ready later.
+    """
 
     def __init__(self, clock, dispatch_s, device_s):
         self.clock, self.dispatch_s, self.device_s = clock, dispatch_s, device_s
@@ -160,7 +162,9 @@ class Queue:
 
 
 class Clock:
-    """In place of `time`: it moves by what is done, and by a nanosecond when it is looked at."""
+    """In place of `time`: it moves by what is done, and by a nanosecond when it is
+    looked at.
+    """
 
     now_s = free_s = 0.0
 
@@ -180,7 +184,9 @@ def virtual(monkeypatch):
 
 
 def test_on_an_accelerator_throughput_leads_and_latency_is_the_other_clock(virtual):
-    """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does not."""
+    """Dispatch of 60 µs hides behind 100 µs of a device, and 200 µs of dispatch does
+    not.
+    """
     arms = [Queue(virtual, 60e-6, 100e-6), Queue(virtual, 200e-6, 100e-6)]
     schedule = scheduled(arms, 1e-3, sampling.ACCELERATOR)
     facts = zip(
@@ -225,12 +231,16 @@ def test_on_a_cpu_what_is_waited_for_leads(virtual):
     np.testing.assert_allclose(found["pipelined"], (7 * 100e-6 + 60e-6) / 7, rtol=1e-3)
 
 
-def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(virtual):
+@pytest.mark.parametrize(
+    ("clock", "calls", "rounds"), [("blocked", 1, (5, 2)), ("pipelined", 4, (2, 5))]
+)
+def test_a_call_that_fills_a_sample_is_one_of_four_in_flight(
+    virtual, clock, calls, rounds
+):
     arms = [Queue(virtual, 1.0, 9.0)]
-    for clock, calls, rounds in (("blocked", 1, (5, 2)), ("pipelined", 4, (2, 5))):
-        schedule = scheduled(arms, 1e-3, sampling.Calibration(clock))
-        assert schedule.calls[clock] == [calls]
-        (found,) = sample_rounds(arms, 5, schedule)
-        assert (len(found["blocked"]), len(found["pipelined"])) == rounds
-        np.testing.assert_allclose(found["blocked"], 10.0, rtol=1e-6)
-        np.testing.assert_allclose(found["pipelined"], (4 * 9.0 + 1.0) / 4, rtol=1e-6)
+    schedule = scheduled(arms, 1e-3, sampling.Calibration(clock))
+    assert schedule.calls[clock] == [calls]
+    (times,) = sample_rounds(arms, 5, schedule)
+    assert (len(times["blocked"]), len(times["pipelined"])) == rounds
+    np.testing.assert_allclose(times["blocked"], 10.0, rtol=1e-6)
+    np.testing.assert_allclose(times["pipelined"], (4 * 9.0 + 1.0) / 4, rtol=1e-6)

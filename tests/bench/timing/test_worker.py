@@ -1,4 +1,6 @@
-"""The measuring itself: what a process does with the arms that it is handed, and what it says of them."""
+"""The measuring itself: what a process does with the arms that it is handed, and what
+it says of them.
+"""
 
 import json
 import os
@@ -181,7 +183,9 @@ def test_the_plan_sets_the_clock_and_later_processes_read_no_programs(
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Of each arm that is prepared, whether programs were compiled, and whether some were found compiled."""
+    """Of each arm that is prepared, whether programs were compiled, and whether some
+    were found compiled.
+    """
     whole, counted = worker.prepare, []
 
     def prepare(arm, folder):
@@ -252,7 +256,9 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(
 
 @pytest.fixture
 def spans(tmp_path, monkeypatch):
-    """What processes of their own leave of when they prepared and timed: kind, group, process, and both times."""
+    """What processes of their own leave of when they prepared and timed: kind, group,
+    process, and both times.
+    """
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "timed.py").write_text(f"""
 import json, time
@@ -263,7 +269,8 @@ def watch(name, real):
         began, found = time.time(), real(subject, *of, **more)
         arm = subject if name == "prepare" else subject[0].arm
         with open({str(tmp_path / "spans")!r}, "a") as file:
-            print(json.dumps([name, arm.group, worker.PROCESS, began, time.time()]), file=file)
+            event = [name, arm.group, worker.PROCESS, began, time.time()]
+            print(json.dumps(event), file=file)
         return found
     setattr(worker, name, watched)
 for name in ("prepare", "sample_rounds"):
@@ -459,7 +466,9 @@ def test_without_the_baseline_or_its_duplicate_nothing_is_timed(
     )
 
 
-ROUNDS = [  # processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms a round, as the other
+#: processes, rounds asked for, the worker's limits, rounds given to three arms: 0.3 ms
+#: a round, as the other
+ROUNDS = [
     (
         1,
         1000,
