@@ -647,7 +647,7 @@ def bisect(
         "bisect"
     ),
 ) -> None:
-    """Find the release that changed something: the day, then the package, then its release.
+    """Find the release that changed something: the day, the package, then its release.
 
     Environments and snapshots are kept for the next time.
     """
