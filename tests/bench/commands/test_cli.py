@@ -195,6 +195,27 @@ def test_the_version_is_said_without_a_command():
     assert invoke("--version").stdout == f"trigru {version('trigru')}\n"
 
 
+TRIGRU = [sys.executable, "-m", "trigru.bench.cli"]
+
+
+def test_a_command_whose_reader_has_left_exits_with_141():
+    command = [*TRIGRU, "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+    assert process.returncode == 141
+
+
+def test_a_command_runs_without_streams():
+    shell = ["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh"]
+    assert subprocess.run([*shell, *TRIGRU, "--version"]).returncode == 0
+
+
+def test_an_argument_that_is_not_utf_8_is_refused():
+    exit_code, _, err = call("verify", "--port", "\udcff")
+    assert exit_code == 2
+    assert "an argument is not UTF-8" in err
+
+
 def sentence_of(err):
     """A message without the frame that typer draws around it.
 

@@ -1,7 +1,13 @@
 """The variables that child processes get."""
 
+import os
+
 import pytest
-from trigru.bench.processes.environment import parts_of_cpu, shared_memory
+from trigru.bench.processes.environment import (
+    parts_of_cpu,
+    shared_memory,
+    with_variables,
+)
 
 TWO = "--xla_force_host_platform_device_count=2"
 EIGHT = "--xla_force_host_platform_device_count=8"
@@ -30,3 +36,10 @@ def test_the_memory_of_a_gpu_is_shared_unless_the_user_says_otherwise(monkeypatc
     assert shared_memory() == {PREALLOCATE: "false"}
     monkeypatch.setenv(PREALLOCATE, "true")
     assert shared_memory() == {}
+
+
+def test_variables_are_there_within_the_context_alone(monkeypatch):
+    monkeypatch.delenv("TRIGRU_TEST", raising=False)
+    with with_variables({"TRIGRU_TEST": "1"}):
+        assert os.environ["TRIGRU_TEST"] == "1"
+    assert "TRIGRU_TEST" not in os.environ
