@@ -13,6 +13,7 @@ from .matching import Match
 
 #: So many numbers of an order are shown at each of its ends, and written out in code at most.
 SHOWN, WRITTEN = 4, 64
+NOT_KNOWN = -1  # in the place of a number that has no effect
 #: Into so many blocks an axis may be cut.
 BLOCKS = range(2, 9)
 
@@ -34,24 +35,31 @@ class Wanted:
 
 def arranged(wanted: Wanted, leaves: Numbers, match: Match) -> Match:
     """The match of a leaf whose numbers are known; that by names and shapes tells what is preferred."""
-    known = [wanted.terms[n] for n in np.flatnonzero(wanted.has_role).tolist()]
-    counts = set(map(len, known))
-    if counts != {1}:
-        return Match(_added_up(wanted, leaves), "function", match.options)
-    numbers = np.array([terms[0] if terms else -1 for terms in wanted.terms])
-    sources = _sources(numbers[wanted.has_role], leaves)
-    layouts = [o for o in match.options if set(o.sources) <= leaves.starts.keys()]
-    layouts += _layouts(sources, leaves, wanted.shape)
-    for layout in layouts:
-        by_layout = layout.numbers_of(leaves.starts, leaves.sizes).reshape(-1)
-        if np.array_equal(by_layout[wanted.has_role], numbers[wanted.has_role]):
-            return Match(layout, "function", match.options)
-    numbers = _completed(numbers, sources, leaves).reshape(wanted.shape)
-    layout = _layout_of(numbers, sources, layouts, leaves)
+    layout = _layout_of(wanted, leaves, match.options)
     return Match(layout, "function", match.options)
 
 
 def _layout_of(
+    wanted: Wanted, leaves: Numbers, options: Sequence[LeafLayout]
+) -> LeafLayout | Transform:
+    numbers = np.full(len(wanted.terms), NOT_KNOWN)
+    for place in np.flatnonzero(wanted.has_role).tolist():
+        terms = wanted.terms[place]
+        if len(terms) != 1:
+            return _added_up(wanted, leaves)
+        numbers[place] = terms[0]
+    sources = _sources(numbers[wanted.has_role], leaves)
+    layouts = [o for o in options if leaves.starts.keys() >= set(o.sources)]
+    layouts += _layouts(sources, leaves, wanted.shape)
+    for layout in layouts:
+        by_layout = layout.numbers_of(leaves.starts, leaves.sizes).reshape(-1)
+        if np.array_equal(by_layout[wanted.has_role], numbers[wanted.has_role]):
+            return layout
+    numbers = _completed(numbers, sources, leaves).reshape(wanted.shape)
+    return _other_layout(numbers, sources, layouts, leaves)
+
+
+def _other_layout(
     numbers: np.ndarray,
     sources: tuple[int, ...],
     layouts: Sequence[LeafLayout],
@@ -115,10 +123,12 @@ def _parts(numbers: np.ndarray, starts: np.ndarray) -> Iterator[np.ndarray]:
 
 def _sources(numbers: np.ndarray, leaves: Numbers) -> tuple[int, ...]:
     """The leaves of the reference that have some numbers, in the order of these."""
-    names = np.array(list(leaves.starts))
-    begins = np.array(list(leaves.starts.values()))
-    places = np.searchsorted(begins, numbers, side="right") - 1
-    return tuple(dict.fromkeys(names[places].tolist()))
+    sources: dict[int, int] = {}
+    for source, start in leaves.starts.items():
+        inside = (numbers >= start) & (numbers < start + leaves.sizes[source])
+        if inside.any():
+            sources[source] = int(np.argmax(inside))
+    return tuple(sorted(sources, key=lambda source: sources[source]))
 
 
 def _layouts(
@@ -158,18 +168,21 @@ def _completed(
 
 def _orders(base: np.ndarray, numbers: np.ndarray) -> list[np.ndarray] | None:
     """The order of the entries of each axis in which an array has its numbers as another one; None if there is none."""
-    by_size = np.argsort(base, axis=None)
-    places = np.searchsorted(base.reshape(-1)[by_size], numbers.reshape(-1))
-    places = by_size[np.minimum(places, base.size - 1)]
-    if not np.array_equal(base.reshape(-1)[places], numbers.reshape(-1)):
+    flat = base.reshape(-1)
+    by_number = np.argsort(flat)
+    ranks = np.searchsorted(flat[by_number], numbers.reshape(-1))
+    places = by_number[np.minimum(ranks, flat.size - 1)]
+    if not np.array_equal(flat[places], numbers.reshape(-1)):
         return None
     orders = []
-    for axis, along in enumerate(np.unravel_index(places, base.shape)):
-        column = np.moveaxis(along.reshape(base.shape), axis, 0)
-        column = column.reshape(base.shape[axis], -1)
-        if (column != column[:, :1]).any():
+    along_axes = np.unravel_index(places, base.shape)
+    for axis, along in enumerate(along_axes):
+        rows = np.moveaxis(along.reshape(base.shape), axis, 0)
+        rows = rows.reshape(base.shape[axis], -1)
+        order = rows[:, 0]
+        if (rows != order[:, None]).any():
             return None
-        orders.append(column[:, 0])
+        orders.append(order)
     return orders
 
 
@@ -304,14 +317,15 @@ def _added_up(wanted: Wanted, leaves: Numbers) -> Transform:
     numbers = [number for terms in wanted.terms for number in terms]
     sources = _sources(np.array(numbers, int), leaves) if numbers else ()
     most = max(map(len, wanted.terms))
-    indices = np.full((most, len(wanted.terms)), -1)
+    indices = np.full((most, len(wanted.terms)), NOT_KNOWN)
     for place, terms in enumerate(wanted.terms):
         indices[: len(terms), place] = terms
     local = _index(indices, sources, leaves)  # a zero stands behind the leaves
 
     def added(*arrays: np.ndarray) -> np.ndarray:
-        flat = np.concatenate([*(np.reshape(a, -1) for a in arrays), [0.0]])
-        return flat[local].sum(axis=0).reshape(wanted.shape)
+        flat = [np.reshape(array, -1) for array in arrays]
+        with_zero = np.concatenate([*flat, [0.0]])
+        return with_zero[local].sum(axis=0).reshape(wanted.shape)
 
     if not sources:
         any_leaf = next(iter(leaves.starts))

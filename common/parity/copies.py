@@ -1,11 +1,12 @@
 """Leaves of a candidate that are copies of one leaf of the reference, which is tied there."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice, product
 from typing import Any
 
 from ..errors import listed
-from .layouts import whole
+from .layouts import LeafLayout, whole
 from .matching import Match, converted, unmatched
 from .values import Arguments, largest
 
@@ -14,45 +15,55 @@ TOLERANCE = 1e-9  # the largest difference of values that are the same, relative
 COPIES, CHOICES = 2, 36
 
 
-def copies(
-    r: Any, c: Any, mine: Arguments, own: Arguments, matches: list[Match]
-) -> list[str]:
-    """Match leaves that are copies of the reference's, if the outputs agree with them.
+def with_copies(
+    reference: Any,
+    candidate: Any,
+    mine: Arguments,
+    own: Arguments,
+    matches: Sequence[Match],
+) -> list[Match]:
+    """Matches in which leaves without a partner are copies of the reference's, if the outputs agree so.
 
-    It changes the matches, and returns a sentence for each copy.
+    The arguments are those of `match_by_roles`.
     """
+    result = list(matches)
     alone = [n for n, m in enumerate(matches) if m.layout is None]
-    if not 0 < len(alone) <= COPIES or unmatched(r.params, matches):
-        return []
-    options = [
-        [
-            way
-            for n, of in enumerate(r.params)
-            if of.size == to.size
-            for way in whole(n, of.shape, to.shape)
-        ]
-        for to in (c.params[n] for n in alone)
-    ]
-    wanted = r.forward(mine).outputs
-    for ways in islice(product(*options), CHOICES):
-        tried = list(matches)
-        for n, way in zip(alone, ways, strict=True):
-            tried[n] = Match(way, "function")
-        params = converted(tried, mine.params, own.params)
-        if largest(wanted, c.forward(replace(own, params=params)).outputs) <= TOLERANCE:
-            matches[:] = tried
-            pairs = list(zip(c.params, tried, strict=True))
-            same = [
-                [
-                    leaf.path
-                    for leaf, m in pairs
-                    if m.layout and m.layout.sources == way.sources
-                ]
-                for way in ways
-            ]
-            return [
-                f"{r.params[way.sources[0]].path} is tied in the reference: it is {listed(paths)} in the candidate, "
+    if not 0 < len(alone) <= COPIES or unmatched(reference.params, matches):
+        return result
+    options = [_options(reference, candidate.params[n]) for n in alone]
+    wanted = reference.forward(mine).outputs
+    for layouts in islice(product(*options), CHOICES):
+        for n, layout in zip(alone, layouts, strict=True):
+            result[n] = Match(layout, "function")
+        params = converted(result, mine.params, own.params)
+        outputs = candidate.forward(replace(own, params=params)).outputs
+        if largest(wanted, outputs) <= TOLERANCE:
+            return result
+    return list(matches)
+
+
+def _options(reference: Any, leaf: Any) -> list[LeafLayout]:
+    """The layouts of each leaf of the reference as another one."""
+    options = []
+    for n, source in enumerate(reference.params):
+        if source.size == leaf.size:
+            options += whole(n, source.shape, leaf.shape)
+    return options
+
+
+def tied(reference: Any, candidate: Any, matches: Sequence[Match]) -> list[str]:
+    """A sentence for each leaf of the reference that several leaves of the candidate hold whole."""
+    copies: dict[int, list[str]] = {}
+    for leaf, m in zip(candidate.params, matches, strict=True):
+        if isinstance(m.layout, LeafLayout) and len(m.layout.sources) == 1:
+            (source,) = m.layout.sources
+            if reference.params[source].size == leaf.size:
+                copies.setdefault(source, []).append(leaf.path)
+    sentences = []
+    for source, paths in copies.items():
+        if len(paths) > 1:
+            sentences.append(
+                f"{reference.params[source].path} is tied in the reference: it is {listed(paths)} in the candidate, "
                 "which train apart unless you tie them, too."
-                for way, paths in zip(ways, same, strict=True)
-            ]
-    return []
+            )
+    return sentences

@@ -46,12 +46,12 @@ class Numbers:
         for leaf, begin in self.starts.items():
             part = values[:, begin : begin + self.sizes[leaf]]
             params[leaf] = part.reshape(len(values), *self.shapes[leaf])
-        result = self._program.gradient(replace(self._arguments, params=params))
+        arguments = replace(self._arguments, params=params)
+        gradients = self._program.gradient(arguments).of_params
         columns = []
-        for leaf in self.starts:
-            gradient = np.real(result.of_params[leaf])
-            flat = gradient.reshape(len(gradient), -1)
-            columns.append(np.broadcast_to(flat, (len(values), flat.shape[1])))
+        for leaf, size in self.sizes.items():
+            flat = np.real(gradients[leaf]).reshape(-1, size)
+            columns.append(np.broadcast_to(flat, (len(values), size)))
         return np.concatenate(columns, axis=1).T
 
     @cached_property
@@ -63,14 +63,20 @@ class Numbers:
             values = random.normal(mean, 0.2, (SETS, self.size))
             columns.append(self.derivatives(values))
         derivatives = np.concatenate(columns, axis=1)
-        derivatives = derivatives[:, np.isfinite(derivatives).all(axis=0)]
+        is_finite = np.isfinite(derivatives).all(axis=0)
+        derivatives = derivatives[:, is_finite]
         classes = refined(np.zeros(self.size, int), derivatives)
-        largest_of = np.abs(derivatives).max(axis=0)
-        has_effect = (np.abs(derivatives) > ROUNDING * largest_of).any(axis=1)
-        order = np.argsort(classes, kind="stable")
-        cuts = np.flatnonzero(np.diff(classes[order])) + 1
-        groups = [np.sort(group) for group in np.split(order, cuts)]
-        return {int(g[0]): g for g in groups if has_effect[g[0]]}
+        magnitudes = np.abs(derivatives)
+        has_effect = (magnitudes > ROUNDING * magnitudes.max(axis=0)).any(axis=1)
+        # The sort is stable: the numbers of a class stay in their order.
+        by_class = np.argsort(classes, kind="stable")
+        cuts = np.flatnonzero(np.diff(classes[by_class])) + 1
+        groups = {}
+        for group in np.split(by_class, cuts):
+            first = int(group[0])
+            if has_effect[first]:
+                groups[first] = group
+        return groups
 
     @cached_property
     def chosen(self) -> np.ndarray:

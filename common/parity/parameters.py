@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import listed
 from .conditions import conditions
-from .copies import copies
+from .copies import tied, with_copies
 from .factors import match_by_factors
 from .layouts import Transform
 from .matching import Match, match, match_by_values, with_uses
@@ -68,7 +68,8 @@ def match_parameters(
             result.matches, agree = matches, True
     if agree:  # what names leave open is settled
         result.matches = [replace(m, has_rival=False) for m in result.matches]
-    result.remarks += copies(reference, candidate, *both, result.matches)
+    result.matches = with_copies(reference, candidate, *both, result.matches)
+    result.remarks += tied(reference, candidate, result.matches)
     result.conditions, result.mapping = conditions(
         reference.params, candidate.params, result.matches
     )
