@@ -1,6 +1,6 @@
 """Leaves that are the reference's times a number: another sign, or a gain that is kept ten times as large."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,12 @@ from .values import Arguments
 
 #: Steps of Newton's method, how far a factor is moved to differentiate, and how little it moves at the end.
 STEPS, MOVE, SETTLED = 12, 1e-6, 1e-10
-#: Factors of a leaf to begin with; parts of a step that are tried; and what a step has to leave of a difference at most.
-STARTS = [
-    s * f for f in (1.0, 0.5, 2.0, 0.25, 4.0, 0.1, 10.0, 0.01, 100.0) for s in (1, -1)
-]
-FRACTIONS = np.array([1.0, 0.5, 0.25, 0.1])
-SLOWEST = 0.9
-#: A factor is a number of so many digits where one of that many digits does.
-DIGITS = 4
+#: Factors of a leaf to begin with, the likeliest first.
+SIZES = (1.0, 0.5, 2.0, 0.25, 4.0, 0.1, 10.0, 0.01, 100.0)
+FRACTIONS = np.array([1.0, 0.5, 0.25, 0.1])  # of a step, that are tried
+SLOWEST = 0.9  # what a step has to leave of a difference at most
+IS_ONE = 1e-4  # a factor that differs from 1 by less is none
+DIGITS = 4  # a factor is a number of so many digits where that does
 #: How many leaves are tried, and how many numbers of parameters they have together with their tries.
 MOST_LEAVES, MOST_WORK = 64, 20_000_000
 
@@ -40,38 +38,55 @@ def match_by_factors(
 
     The arguments are those of `match_by_roles`.
     """
-    leaves = [
-        n
-        for n, match in enumerate(matches)
-        if isinstance(match.layout, LeafLayout) and match.by != "the mapping"
-    ]
+    leaves = []
+    for n, m in enumerate(matches):
+        if isinstance(m.layout, LeafLayout) and m.by != "the mapping":
+            leaves.append(n)
     size = sum(p.size for p in own.params)
     if not 0 < len(leaves) <= MOST_LEAVES or size * len(leaves) > MOST_WORK:
         return None
     params = converted(matches, mine.params, own.params)
-    wanted = _flat(reference.forward(mine).outputs)
-
-    def differences(scales: Sequence[Scales]) -> np.ndarray:
-        """The difference of the outputs, (scales, numbers), with each of some scales."""
-        scaled = list(params)
-        for leaf in leaves:
-            factors = [scale.get(leaf, 1.0) for scale in scales]
-            if factors != [1.0] * len(scales):
-                column = np.reshape(factors, (-1, *[1] * (params[leaf].ndim - 1)))
-                scaled[leaf] = params[leaf] * column
-        outputs = _flat(candidate.forward(replace(own, params=scaled)).outputs)
-        return np.broadcast_to(outputs, (len(scales), outputs.shape[1])) - wanted
-
-    if not wanted.size or differences([{}]).shape[1] != wanted.shape[1]:
+    wanted = reference.forward(mine).outputs
+    difference = _Difference(candidate, replace(own, params=params), _flat(wanted))
+    if not difference.is_defined():
         return None
-    for scales in _solutions(differences, leaves):
-        found = list(matches)
+    for scales in _solutions(difference, leaves):
+        if all(abs(factor - 1) < IS_ONE for factor in scales.values()):
+            continue  # the outputs differ by rounding alone
+        scaled = list(matches)
         for leaf, factor in scales.items():
-            found[leaf] = _scaled(matches[leaf], factor, reference)
-        outputs = reference.forward(mine).outputs
-        if outputs_agree(outputs, candidate, (mine, own), found):
-            return found
+            scaled[leaf] = _scaled(matches[leaf], factor, reference)
+        if outputs_agree(wanted, candidate, (mine, own), scaled):
+            return scaled
     return None
+
+
+class _Difference:
+    """The difference of a candidate's outputs from others, as a function of factors of its parameters."""
+
+    def __init__(self, candidate: Any, arguments: Arguments, wanted: np.ndarray):
+        self._candidate, self._arguments, self._wanted = candidate, arguments, wanted
+
+    def is_defined(self) -> bool:
+        """Whether there are outputs of real numbers, as many in both models."""
+        outputs = _flat(self._candidate.forward(self._arguments).outputs)
+        return outputs.shape[1] == self._wanted.shape[1] > 0
+
+    def __call__(self, leaves: Sequence[int], factors: np.ndarray) -> np.ndarray:
+        """The differences, (sets, numbers), with some sets of factors, (sets, leaves)."""
+        params = list(self._arguments.params)
+        for leaf, column in zip(leaves, factors.T, strict=True):
+            axes = [1] * (params[leaf].ndim - 1)
+            params[leaf] = params[leaf] * column.reshape(-1, *axes)
+        arguments = replace(self._arguments, params=params)
+        outputs = _flat(self._candidate.forward(arguments).outputs)
+        numbers = self._wanted.shape[1]
+        return np.broadcast_to(outputs, (len(factors), numbers)) - self._wanted
+
+    def sizes(self, leaves: Sequence[int], factors: np.ndarray) -> np.ndarray:
+        """The size of each difference; infinity where one is not finite."""
+        sizes = np.linalg.norm(self(leaves, factors), axis=1)
+        return np.where(np.isfinite(sizes), sizes, np.inf)
 
 
 def _flat(outputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -83,45 +98,36 @@ def _flat(outputs: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(flat, axis=1)
 
 
-def _solutions(
-    differences: Callable[[Sequence[Scales]], np.ndarray], leaves: Sequence[int]
-) -> Iterator[Scales]:
+def _solutions(difference: _Difference, leaves: Sequence[int]) -> Iterator[Scales]:
     """Factors with which the outputs may agree: of one leaf, the simplest, then of all leaves."""
+    starts = np.array([[sign * size] for size in SIZES for sign in (1, -1)])
     for leaf in leaves:
-        sizes = np.linalg.norm(differences([{leaf: start} for start in STARTS]), axis=1)
-        nearest = np.argmin(np.where(np.isfinite(sizes), sizes, np.inf))
-        yield from _solved(differences, {leaf: STARTS[nearest]})
-    yield from _solved(differences, dict.fromkeys(leaves, 1.0))
+        nearest = np.argmin(difference.sizes([leaf], starts))
+        yield from _solved(difference, [leaf], starts[nearest])
+    yield from _solved(difference, leaves, np.ones(len(leaves)))
 
 
 def _solved(
-    differences: Callable[[Sequence[Scales]], np.ndarray], start: Scales
+    difference: _Difference, leaves: Sequence[int], factors: np.ndarray
 ) -> Iterator[Scales]:
     """The factors to which Newton's method leads, in few digits if these do; nothing where it leads nowhere."""
-    leaves, factors = list(start), np.array(list(start.values()))
     for _ in range(STEPS):
         moved = factors + MOVE * np.eye(len(leaves))
-        points = [dict(zip(leaves, p, strict=True)) for p in (factors, *moved)]
-        base, *others = differences(points)
+        base, *others = difference(leaves, np.vstack([factors, moved]))
         if not np.isfinite(base).all() or not np.isfinite(others).all():
             return
         slopes = (np.array(others) - base).T / MOVE
         step = np.linalg.lstsq(slopes, base, rcond=1e-9)[0]
         tried = factors - np.outer(FRACTIONS, step)
-        points = [dict(zip(leaves, p, strict=True)) for p in tried]
-        sizes = np.linalg.norm(differences(points), axis=1)
-        sizes = np.where(np.isfinite(sizes), sizes, np.inf)
+        sizes = difference.sizes(leaves, tried)
         factors = tried[np.argmin(sizes)]
         if np.abs(step).max() <= SETTLED * np.abs(factors).max():
-            yield dict(zip(leaves, _in_few_digits(factors), strict=True))
+            in_few_digits = [float(f"{factor:.{DIGITS}g}") for factor in factors]
+            yield dict(zip(leaves, in_few_digits, strict=True))
             yield dict(zip(leaves, factors.tolist(), strict=True))
             return
         if sizes.min() > SLOWEST * np.linalg.norm(base):
             return
-
-
-def _in_few_digits(factors: np.ndarray) -> list[float]:
-    return [float(f"{factor:.{DIGITS}g}") for factor in factors]
 
 
 def _scaled(match: Match, factor: float, reference: Any) -> Match:

@@ -230,3 +230,12 @@ def test_rows_of_a_table_that_no_input_takes_follow_the_layout_of_the_others():
         "b": (("a",), "as it is"),
         "table": (("table",), "transposed"),
     }
+
+
+def test_outputs_that_differ_by_little_are_not_mended_by_factors_that_are_almost_one():
+    def rounded(params, x):
+        return one_bias(params, x) * (1 + 3e-9)
+
+    sizes = {**BIASED, "bias": (1, 5)}
+    result = compare(*models(((one_bias, sizes), (rounded, sizes))), ROWS)
+    assert (result.verdict, result.mapping) == ("another", []), str(result)
