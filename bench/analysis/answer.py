@@ -239,10 +239,10 @@ def _least_seen_of(b: Benchmark) -> float:
     # the standard error within the run, from the interval that contains both
     reach = np.log(b.comparison.high / b.comparison.low) / 2
     runs_reach = t.ppf(half, np.inf) * runs_error
-    run_reach = max(reach**2 - runs_reach**2, 0.0) ** 0.5
-    error = run_reach / t.ppf(half, freedom)
+    error = max(reach**2 - runs_reach**2, 0.0) ** 0.5 / t.ppf(half, freedom)
 
-    for_verdict = max(np.hypot(run_reach, runs_reach), np.log1p(b.floor))
+    interval = np.hypot(t.ppf(half, freedom) * error, runs_reach)
+    for_verdict = max(interval, np.log1p(b.floor))
     for_power = np.hypot(
         t.ppf(POWER, freedom) * error, t.ppf(POWER, np.inf) * runs_error
     )
