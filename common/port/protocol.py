@@ -122,27 +122,47 @@ class Port(Protocol):
         The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
         function returns (scalar, anything), and value is that pair.
         """
-        return lambda *given: jax.value_and_grad(
-            function, argnums=tuple(range(len(given))), has_aux=has_aux
-        )(*given)
+
+        def differentiated(model: Any, *arrays: Any) -> tuple[Any, tuple[Any, ...]]:
+            argnums = tuple(range(1 + len(arrays)))
+            gradient = jax.value_and_grad(function, argnums, has_aux)
+            return gradient(model, *arrays)
+
+        return differentiated
 
 
-_NEEDED = [
-    name
-    for name in dict.fromkeys([*Port.__annotations__, *vars(Port)])
-    if not name.startswith("_")
-]
-#: The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
-#: documented: what the framework's documentation leads with; it is the first style of the port that has the phase.
-#: functional: the parameters are one pytree, which goes in and out of `jax.jit`.
-#: leaves: the same, as a list of the arrays.
-#: donated: functional, and the old parameters and optimiser state are given up to the new ones.
-DOCUMENTED, FUNCTIONAL, LEAVES, DONATED = LABELS = (
-    "documented",
-    "functional",
-    "leaves",
-    "donated",
+#: What an object needs to be a port.
+_NEEDED = (
+    "name",
+    "title",
+    "packages",
+    "kernels",
+    "call_styles",
+    "make",
+    "load",
+    "dump",
+    "apply",
+    "step",
+    "initial_carry",
+    "classify",
+    "value_and_grad",
 )
+
+# The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
+
+#: What the framework's documentation leads with; it is the first style of the port that has the phase.
+DOCUMENTED = "documented"
+#: The parameters are one pytree, which goes in and out of `jax.jit`.
+FUNCTIONAL = "functional"
+#: Functional, with a list of the arrays.
+LEAVES = "leaves"
+#: Functional, and the old parameters and optimiser state are given up to the new ones.
+DONATED = "donated"
+LABELS = (DOCUMENTED, FUNCTIONAL, LEAVES, DONATED)
+
+
+def not_missing() -> None:
+    """A call style that every supported version has."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +185,7 @@ class CallStyle:
     name: str
     summary: str
     build: "Callable[[Port, Any, Task], Program]"
-    missing: Callable[[], str | None] = lambda: None
+    missing: Callable[[], str | None] = not_missing
     labels: tuple[str, ...] = ()
     phases: tuple[str, ...] = PHASES
     source: str = ""
@@ -175,9 +195,8 @@ class CallStyle:
     def __post_init__(self):
         for label in self.labels:
             if label not in LABELS:
-                raise UnknownNameError(
-                    f"label of call style {self.name}", label, list(LABELS)
-                )
+                kind = f"label of call style {self.name}"
+                raise UnknownNameError(kind, label, list(LABELS))
 
 
 @dataclass
@@ -209,7 +228,8 @@ class Program:
 
 def check_port(port: Any) -> None:
     """Raise InputError unless an object has all that a port needs."""
-    if missing := [name for name in _NEEDED if not hasattr(port, name)]:
+    missing = [name for name in _NEEDED if not hasattr(port, name)]
+    if missing:
         called = getattr(port, "name", type(port).__name__)
         raise InputError(
             f"port {called} lacks {listed(missing)}, which trigru.common.Port needs."
@@ -233,11 +253,9 @@ def own_array(array: Any) -> jax.Array:
 
     `jnp.asarray` of NumPy's would compile a program for each shape.
     """
-    return (
-        jax.device_put(np.array(array))
-        if isinstance(array, np.ndarray)
-        else jnp.asarray(array)
-    )
+    if isinstance(array, np.ndarray):
+        return jax.device_put(np.array(array))
+    return jnp.asarray(array)
 
 
 def check_load(port: Port, config: GRUConfig, params: Params) -> None:
@@ -249,30 +267,53 @@ def check_load(port: Port, config: GRUConfig, params: Params) -> None:
 class WithKernel(Port):
     """A port whose every model has one kernel, whatever the configuration says. Raises InputError if it lacks that."""
 
-    name = title = ""  # until they are the port's, as all else
-    packages = call_styles = ()
-
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
-        port = port._port if isinstance(port, WithKernel) else port
-        vars(self).update({name: getattr(port, name) for name in _NEEDED})
-        self._port, self.kernel, self.model_class = (
-            port,
-            kernel,
-            getattr(port, "model_class", None),
-        )
-        self.make = lambda config, key: port.make(replace(config, kernel=kernel), key)
-        self.load = lambda config, params: port.load(
-            replace(config, kernel=kernel), params
-        )
+        self.kernel = kernel
+        self._port = port._port if isinstance(port, WithKernel) else port
+        self.name = port.name
+        self.title = port.title
+        self.packages = port.packages
+        self.kernels = port.kernels
+        self.call_styles = port.call_styles
+        self.model_class = class_of(port)
 
+    def make(self, config: GRUConfig, key: jax.Array) -> Any:
+        return self._port.make(replace(config, kernel=self.kernel), key)
 
-# A port's own class, described as data, so that the check `class` uses it as programs of its framework do ------------
+    def load(self, config: GRUConfig, params: Params) -> Any:
+        return self._port.load(replace(config, kernel=self.kernel), params)
+
+    def dump(self, tree: Any) -> Params:
+        return self._port.dump(tree)
+
+    def apply(
+        self, model: Any, x: Any, carry: Any = None, **arguments: Any
+    ) -> tuple[Any, Any]:
+        return self._port.apply(model, x, carry, **arguments)
+
+    def step(
+        self, model: Any, x: Any, carry: Any = None, *, reset: Any = None
+    ) -> tuple[Any, Any]:
+        return self._port.step(model, x, carry, reset=reset)
+
+    def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
+        return self._port.initial_carry(model, batch_shape)
+
+    def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
+        return self._port.classify(model, x, lengths)
+
+    def value_and_grad(
+        self, function: Callable[..., Any], *, has_aux: bool = False
+    ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
+        return self._port.value_and_grad(function, has_aux=has_aux)
 
 
 @dataclass(frozen=True)
 class ModelClass:
-    """The class of a port, which lists it as `model_class`, and may leave that out: `Port` does not need it.
+    """The class of a port, as data: so the check `class` makes models as programs of its framework do.
+
+    A port lists it as `model_class`, and may leave that out: `Port` does not need it.
 
     Args:
         construct: (key, input_size, hidden_size, **options) -> a model of the port. Options are the class's:
