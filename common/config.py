@@ -48,40 +48,36 @@ class GRUConfig:
 
     def __post_init__(self) -> None:
         sizes = {
-            name: getattr(self, name)
-            for name in ("input_size", "hidden_size", "classes", "unroll")
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "unroll": self.unroll,
         }
-        if self.classes is None:
-            del sizes["classes"]
+        if self.classes is not None:
+            sizes["classes"] = self.classes
         check_fields(
             remat=self.remat, dtype=self.dtype, param_dtype=self.param_dtype, **sizes
         )
-        if not (self.carry_init is None or callable(self.carry_init)):
+        if self.carry_init is not None and not callable(self.carry_init):
             kind = type(self.carry_init).__name__
             raise InputError(
                 f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array."
             )
-        dtypes = {
-            "dtype": _name_of(self.dtype),
-            "param_dtype": _name_of(self.param_dtype),
-        }
-        for name, value in (
-            dtypes | {name: int(size) for name, size in sizes.items()}
-        ).items():
-            object.__setattr__(self, name, value)
+        for name, size in sizes.items():
+            object.__setattr__(self, name, int(size))
+        for name in ("dtype", "param_dtype"):
+            object.__setattr__(self, name, _name_of(getattr(self, name)))
 
     def model_options(self) -> dict[str, Any]:
         """The keyword arguments of a port's class beside its sizes."""
         import jax
 
-        options = {
-            name: getattr(self, name) for name in ("dtype", "unroll", "remat", "kernel")
-        }
-        start = self.carry_init or jax.nn.initializers.zeros
         return {
-            "carry_init": start,
+            "carry_init": self.carry_init or jax.nn.initializers.zeros,
             "param_dtype": jax.numpy.dtype(self.param_dtype),
-            **options,
+            "dtype": self.dtype,
+            "unroll": self.unroll,
+            "remat": self.remat,
+            "kernel": self.kernel,
         }
 
 
@@ -96,14 +92,18 @@ def check_fields(
             )
     if not isinstance(remat, bool):
         raise InputError(f"remat is {remat!r}, expected True or False.")
-    for name, given in (("dtype", dtype), ("param_dtype", param_dtype)):
-        if _name_of(given) not in DTYPES and not (given is None and name == "dtype"):
-            shown = (
-                given if isinstance(given, str) else getattr(given, "__name__", given)
-            )
-            raise InputError(
-                f"{name} is {shown!r}, expected a floating-point dtype: {either(DTYPES)}."
-            )
+    if dtype is not None:
+        _check_dtype("dtype", dtype)
+    _check_dtype("param_dtype", param_dtype)
+
+
+def _check_dtype(name: str, dtype: Any) -> None:
+    if _name_of(dtype) in DTYPES:
+        return
+    shown = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", dtype)
+    raise InputError(
+        f"{name} is {shown!r}, expected a floating-point dtype: {either(DTYPES)}."
+    )
 
 
 def _name_of(dtype: Any) -> str | None:
