@@ -17,29 +17,42 @@ def convert(
     whole: bool,
 ) -> None:
     """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
-    places, pairs = at or [], [text.partition("=") for text in name or ()]
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
-    if any(not (field and own) for field, _, own in pairs):
-        raise InputError(
-            "--name is a name of trigru's and the file's own, as in weight_ih=Wi."
-        )
-    own_names = {field: own for field, _, own in pairs}
+    places = at or []
+    own_names = _own_names(name or [])
     if whole:
-        written, found = exchange_in_file(source, target, to, places, own_names)
+        written, converted = exchange_in_file(source, target, to, places, own_names)
     elif len(places) > 1:
         raise InputError("several --at need --whole, which writes the whole tree.")
     else:
         place = places[0] if places else ""
-        found = {place: read(source, place, own_names)}
-        written = write(target, found[place].params, to)
-    titles = {of: layout.title for of, layout in layouts().items()}
-    for place, converted in found.items():
-        config = config_of(converted.params)
-        classes = f", classes {config.classes}" if config.classes else ""
-        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}{classes}, {config.param_dtype}"
+        converted = {place: read(source, place, own_names)}
+        written = write(target, converted[place].params, to)
+
+    titles = {name: layout.title for name, layout in layouts().items()}
+    for place, gru in converted.items():
+        config = config_of(gru.params)
+        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}"
+        if config.classes:
+            sizes += f", classes {config.classes}"
         where = f"{source}, {place}" if place else str(source)
-        say(f"{where}: {converted.layout} ({titles[converted.layout]}), {sizes}")
-        for note in converted.notes:
+        say(
+            f"{where}: {gru.layout} ({titles[gru.layout]}), {sizes}, {config.param_dtype}"
+        )
+        for note in gru.notes:
             say(f"warning: {note}")
     say(f"{target}: {written} ({titles[written]}), written")
+
+
+def _own_names(texts: list[str]) -> dict[str, str]:
+    """The file's own name by trigru's, of texts as weight_ih=Wi."""
+    own_names = {}
+    for text in texts:
+        field, _, own_name = text.partition("=")
+        if not field or not own_name:
+            raise InputError(
+                "--name is a name of trigru's and the file's own, as in weight_ih=Wi."
+            )
+        own_names[field] = own_name
+    return own_names
