@@ -90,8 +90,10 @@ def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
     """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`."""
     if isinstance(params, GRUParams):
         return params._asdict()
-    return params.gru._asdict() | {
-        f"readout.{name}": array for name, array in params.readout._asdict().items()
+    return {
+        **params.gru._asdict(),
+        "readout.weight": params.readout.weight,
+        "readout.bias": params.readout.bias,
     }
 
 
@@ -100,26 +102,26 @@ def from_leaves(arrays: Mapping[str, Any]) -> Any:
     gru = GRUParams(*(arrays[name] for name in GRUParams._fields))
     if "readout.weight" not in arrays:
         return gru
-    return ClassifierParams(
-        gru, ReadoutParams(arrays["readout.weight"], arrays["readout.bias"])
-    )
+    readout = ReadoutParams(arrays["readout.weight"], arrays["readout.bias"])
+    return ClassifierParams(gru, readout)
 
 
 def leaf_shapes(
     input_size: int, hidden_size: int, classes: int | None = None
 ) -> dict[str, tuple[int, ...]]:
     """The shape of each of `leaves`, for D = input_size, H = hidden_size and, of a classifier, C = classes."""
-    D, H, C = input_size, hidden_size, classes
-    shapes = {
+    D, H = input_size, hidden_size
+    shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (3 * H, D),
         "weight_hh": (3 * H, H),
         "bias": (3 * H,),
         "bias_n": (H,),
         "initial_carry": (H,),
     }
-    return shapes | (
-        {} if C is None else {"readout.weight": (C, H), "readout.bias": (C,)}
-    )
+    if classes is not None:
+        shapes["readout.weight"] = (classes, H)
+        shapes["readout.bias"] = (classes,)
+    return shapes
 
 
 def random_params(config: GRUConfig, seed: int = 0) -> Any:
@@ -130,13 +132,13 @@ def random_params(config: GRUConfig, seed: int = 0) -> Any:
     """
     rng = np.random.default_rng(seed)
     scale = config.hidden_size**-0.5
-
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        magnitude = rng.uniform(0.25 * scale, scale, shape)
-        return (magnitude * rng.choice([-1.0, 1.0], shape)).astype(config.param_dtype)
-
     shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
-    return from_leaves({name: draw(shape) for name, shape in shapes.items()})
+    arrays = {}
+    for name, shape in shapes.items():
+        magnitudes = rng.uniform(0.25 * scale, scale, shape)
+        signs = rng.choice([-1.0, 1.0], shape)
+        arrays[name] = (magnitudes * signs).astype(config.param_dtype)
+    return from_leaves(arrays)
 
 
 def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> None:
@@ -147,8 +149,9 @@ def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> Non
     trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
     """
     D, H, C = config.input_size, config.hidden_size, config.classes
-    kind, expected = type(params).__name__, GRUParams if C is None else ClassifierParams
+    expected = GRUParams if C is None else ClassifierParams
     if not isinstance(params, expected):
+        kind = type(params).__name__
         raise InputError(
             f"parameters are {kind}, expected {expected.__name__}: classes is {C}."
         )
@@ -166,27 +169,31 @@ def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig
     4
     """
     if not isinstance(params, GRUParams | ClassifierParams):
+        kind = type(params).__name__
         raise InputError(
-            f"parameters are a {type(params).__name__}, expected GRUParams or ClassifierParams."
+            f"parameters are a {kind}, expected GRUParams or ClassifierParams."
         )
     arrays = leaves(params)
-    D, H = (columns_of(name, arrays[name]) for name in MATRICES)
-    classes = np.size(arrays["readout.bias"]) if "readout.bias" in arrays else None
+    input_size = columns_of("weight_ih", arrays["weight_ih"])
+    hidden_size = columns_of("weight_hh", arrays["weight_hh"])
+    classes = None
+    if "readout.bias" in arrays:
+        classes = np.size(arrays["readout.bias"])
+    param_dtype = str(arrays["weight_ih"].dtype)
     return GRUConfig(
-        D, H, classes, param_dtype=str(arrays["weight_ih"].dtype), **options
+        input_size, hidden_size, classes, param_dtype=param_dtype, **options
     )
 
 
 def columns_of(name: str, matrix: Any) -> int:
     """The columns of an array. Raises an InputError with its name unless it has two axes."""
-    if getattr(matrix, "ndim", None) != 2:
-        kind = (
-            f"has shape {matrix.shape}"
-            if hasattr(matrix, "shape")
-            else f"is a {type(matrix).__name__}"
-        )
-        raise InputError(f"{name} {kind}, expected an array of two axes.")
-    return matrix.shape[1]
+    if getattr(matrix, "ndim", None) == 2:
+        return matrix.shape[1]
+    if hasattr(matrix, "shape"):
+        problem = f"has shape {matrix.shape}"
+    else:
+        problem = f"is a {type(matrix).__name__}"
+    raise InputError(f"{name} {problem}, expected an array of two axes.")
 
 
 def check_arrays(
@@ -201,38 +208,56 @@ def check_arrays(
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
-        array, problem = arrays[name], ""
-        if not hasattr(array, "dtype"):
-            problem = f"is a {type(array).__name__}, expected an array. Convert it with np.asarray."
-        elif array.shape != shape or 0 in shape:
-            some = " with at least one entry" if 0 in shape else ""
-            problem = f"has shape {array.shape}, expected {shape}{some}{why}."
-        elif dtype is not None:
-            if str(array.dtype) != dtype:
-                problem = f"has dtype {array.dtype}, expected {dtype}. Convert it, or set param_dtype."
-        elif array.dtype != arrays[first].dtype:
-            problem = f"has dtype {array.dtype}, but {first} has {arrays[first].dtype}: expected one dtype."
-        elif array.dtype.name not in ("float16", "float32", "float64"):
-            problem = f"has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
-        elif not np.isfinite(array).all():
-            problem = "has values that are not finite (NaN or infinity)."
+        problem = _problem_of_shape(arrays[name], shape, why)
+        if not problem and dtype is not None:
+            problem = _problem_of_dtype(arrays[name], dtype)
+        elif not problem:
+            problem = _problem_of_values(arrays[name], first, arrays[first])
         if problem:
             raise InputError(f"{name} {problem}")
 
 
+def _problem_of_shape(array: Any, shape: tuple[int, ...], why: str) -> str:
+    if not hasattr(array, "dtype"):
+        kind = type(array).__name__
+        return f"is a {kind}, expected an array. Convert it with np.asarray."
+    if 0 in shape:
+        return (
+            f"has shape {array.shape}, expected {shape} with at least one entry{why}."
+        )
+    if array.shape != shape:
+        return f"has shape {array.shape}, expected {shape}{why}."
+    return ""
+
+
+def _problem_of_dtype(array: Any, dtype: str) -> str:
+    if str(array.dtype) == dtype:
+        return ""
+    return f"has dtype {array.dtype}, expected {dtype}. Convert it, or set param_dtype."
+
+
+def _problem_of_values(array: np.ndarray, first: str, first_array: np.ndarray) -> str:
+    """What is wrong with the dtype or the values of an array beside the first one; "" for nothing."""
+    if array.dtype != first_array.dtype:
+        dtypes = f"has dtype {array.dtype}, but {first} has {first_array.dtype}"
+        return f"{dtypes}: expected one dtype."
+    if array.dtype.name not in ("float16", "float32", "float64"):
+        return f"has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
+    if not np.isfinite(array).all():
+        return "has values that are not finite (NaN or infinity)."
+    return ""
+
+
 def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
     """Raise InputError unless these are a GRU's parameters."""
-    names = sorted(GRUParams._fields)
-    if sorted(tensors) != names:
-        raise InputError(
-            f"has the tensors {', '.join(sorted(tensors)) or 'none'}, expected {', '.join(names)}."
-        )
+    expected = sorted(GRUParams._fields)
+    names = sorted(tensors)
+    if names != expected:
+        has = ", ".join(names) or "none"
+        raise InputError(f"has the tensors {has}, expected {', '.join(expected)}.")
     D, H = (columns_of(name, tensors[name]) for name in MATRICES)
-    check_arrays(
-        tensors,
-        leaf_shapes(D, H),
-        f": weight_ih and weight_hh have {D} and {H} columns",
-    )
+    why = f": weight_ih and weight_hh have {D} and {H} columns"
+    check_arrays(tensors, leaf_shapes(D, H), why)
 
 
 def tensors_of(content: bytes) -> dict[str, np.ndarray]:

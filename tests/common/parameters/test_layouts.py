@@ -11,13 +11,8 @@ from safetensors.numpy import save_file
 from support.cases import same_bits
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, ParamsFileError
-from trigru.common.parameters.layouts import (
-    CANONICAL,
-    TORCH,
-    below,
-    places_of,
-    recognise,
-)
+from trigru.common.parameters.layouts import CANONICAL, TORCH
+from trigru.common.parameters.recognition import below, places_of, recognise
 from trigru.common.parameters.record import (
     GRUParams,
     config_of,

@@ -22,7 +22,8 @@ from support.cases import assert_bits, assert_near, same_bits
 from support.departures import EquinoxCellPort, LinenRNNPort
 from trigru.common.config import GRUConfig
 from trigru.common.errors import InputError, TrigruError, UnavailableError
-from trigru.common.parameters.layouts import TORCH, Layout, places_of, recognise
+from trigru.common.parameters.layouts import TORCH, Layout
+from trigru.common.parameters.recognition import places_of, recognise
 from trigru.common.parameters.record import GRUParams, config_of, leaves, random_params
 from trigru.impls import get_port
 from trigru.impls.checkpoints import (
@@ -378,7 +379,7 @@ def test_a_fault_of_our_own_is_not_taken_for_arrays_that_a_file_cannot_hold(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        "trigru.impls.checkpoints.tensors_content", lambda *_: {}["fault"]
+        "trigru.impls.checkpoints.containers.tensors_content", lambda *_: {}["fault"]
     )
     with pytest.raises(KeyError):
         write(tmp_path / "p.safetensors", PARAMS, "torch")
