@@ -173,7 +173,16 @@ PUBLIC = {
         "carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of ModelClass CallStyle Port Program "
         "check_config check_load functional_program shared_styles vary_alike"
     ),
+    "trigru.common.gru.checks": (
+        "check_batch_shape check_call check_model clip_lengths computation_dtype"
+    ),
     "trigru.common.gru.fused": "Weights fused_scan",
+    "trigru.common.gru.initializers": (
+        "fan_in_per_gate for_carry orthogonal orthogonal_per_gate per_gate"
+    ),
+    "trigru.common.gru.recurrence": (
+        "Loop Weights begin begin_step cast is_fused prevent_cse"
+    ),
     "trigru.impls": "get_port get_style own_ports port_names unavailable",
     "trigru.impls.checkpoints": "Converted convert exchange exchange_in_file layouts read write",
     "trigru.impls.equinox": "GRU PORT time_major",

@@ -138,7 +138,9 @@ def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
     return init
 
 
-#: Of each gate's input matrix, and of its recurrent one. They are made once, so that two modules that keep them compare
-#: equal, and a program that is compiled for one serves the other.
+# They are made once, so that two modules that keep them compare equal, and a program
+# that is compiled for one serves the other.
 fan_in_per_gate = per_gate(jax.nn.initializers.lecun_normal())
+"""Draws a fused (D, 3H) input matrix, each gate by lecun_normal."""
 orthogonal_per_gate = per_gate(orthogonal)
+"""Draws a fused (H, 3H) recurrent matrix, each gate orthogonal."""
