@@ -1,6 +1,7 @@
 """Write the generated parts of the docs; with --check, fail where one is stale instead.
 
-What is listed here is what the code has: checks, factors, faults, workloads, call styles, commands.
+What is listed here is what the code has: checks, factors, faults, workloads, call
+styles, commands.
 """
 
 import re
@@ -148,8 +149,8 @@ def coverage() -> str:
     rows = design_of(get_port("linen"))
     covered, pairs_and_triples = coverage_of(rows)
     return (
-        f"```text\nlinen: {len(rows)} rows cover {covered} of {pairs_and_triples} pairs "
-        "and triples of levels.\n```"
+        f"```text\nlinen: {len(rows)} rows cover {covered} of {pairs_and_triples} "
+        "pairs and triples of levels.\n```"
     )
 
 
@@ -159,8 +160,8 @@ def rules() -> str:
     lines = [f"- {_rule_text(rule)}" for rule in RULES]
     lines += [f"- {elsewhere}{_rule_text(rule)}" for rule in COARSE_RULES]
     lines.append(
-        f"- {elsewhere}pairs have only {_levels_text(SHORT)}; float16 has no pairs, but "
-        "named rows."
+        f"- {elsewhere}pairs have only {_levels_text(SHORT)}; float16 has no pairs, "
+        "but named rows."
     )
     return "\n".join(lines)
 

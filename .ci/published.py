@@ -232,7 +232,9 @@ def times(clock: str) -> str:
 
 
 def _call_styles(port: str) -> dict[str, str]:
-    """The call styles of a port that the table of times has, with what it calls them."""
+    """The call styles of a port that the table of times has, with what it calls
+    them.
+    """
     documented = ", as documented"
     if JITS[port] != "jax.jit":  # other styles have jax.jit, too
         documented = f"{documented}: `{JITS[port]}`"
@@ -262,7 +264,9 @@ def claims(part: str) -> str:
 
 
 def _claim_cell(situation: Situation, claim: Claim) -> str:
-    """The ratio; of two styles of one framework that are waited for, also the difference."""
+    """The ratio; of two styles of one framework that are waited for, also the
+    difference.
+    """
     first = timed(situation, claim.first, queued=claim.queued)
     second = timed(situation, claim.second, queued=claim.queued)
     if first is None or second is None:
@@ -321,7 +325,9 @@ def _packages(run: Results) -> str:
 
 
 def quick(answer: Answer) -> Answer:
-    """The answer for one sequence and for a batch, at the sizes that people ask about."""
+    """The answer for one sequence and for a batch, at the sizes that people ask
+    about.
+    """
     rows = [row for row in answer.rows if str(row.workload) in FIRST]
     return replace(answer, rows=rows)
 

@@ -2,7 +2,10 @@
 
 
 def main() -> None:
-    """Run the command line. Signals are heard from here on, since its imports take a second."""
+    """Run the command line.
+
+    Signals are heard from here on, since its imports take a second.
+    """
     from .processes.interrupts import listen
 
     listen()

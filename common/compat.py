@@ -1,4 +1,6 @@
-"""Functions that older versions of JAX and Optax lack or name otherwise, detected by name where they have one."""
+"""Functions that older versions of JAX and Optax lack or name otherwise, detected by
+name where they have one.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +14,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
-    """JAX with 64-bit types, or without, within a context: `jax.enable_x64` from JAX 0.8 on."""
+    """JAX with 64-bit types, or without, within a context: `jax.enable_x64` from JAX
+    0.8 on.
+    """
     if callable(getattr(jax, "enable_x64", None)):
         return jax.enable_x64(wanted)
     from jax import experimental
@@ -21,7 +25,9 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 
 def dotted(path: Sequence[Any]) -> str:
-    """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr` from JAX 0.5 on."""
+    """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr`
+    from JAX 0.5 on.
+    """
     return ".".join(map(name_of_key, path))
 
 
@@ -34,7 +40,9 @@ def name_of_key(key: Any) -> str:
 
 
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose it: from JAX 0.10 on, as it is."""
+    """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose
+    it: from JAX 0.10 on, as it is.
+    """
     if jax.__version_info__ >= (0, 10):
         return function
 
@@ -47,7 +55,9 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def varying_axes(array: Any) -> frozenset[str]:
-    """The axes of a `jax.shard_map` over which an array varies; none where JAX does not say, as before 0.7."""
+    """The axes of a `jax.shard_map` over which an array varies; none where JAX does not
+    say, as before 0.7.
+    """
     if not hasattr(jax, "typeof"):
         return frozenset()
     aval = jax.typeof(array)
@@ -58,7 +68,9 @@ def varying_axes(array: Any) -> frozenset[str]:
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
-    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast` from JAX 0.8.2 on."""
+    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast`
+    from JAX 0.8.2 on.
+    """
     if not axes:
         return array
     if hasattr(jax.lax, "pcast"):
@@ -67,7 +79,9 @@ def vary_over(array: Any, axes: Sequence[str]) -> Any:
 
 
 def vary_alike(*arrays: Any) -> tuple[Any, ...]:
-    """Arrays, each varying over all axes of a `jax.shard_map` over which one of them does."""
+    """Arrays, each varying over all axes of a `jax.shard_map` over which one of them
+    does.
+    """
     every = frozenset[str]()  # stays empty outside of a jax.shard_map
     for array in arrays:
         every |= varying_axes(array)
@@ -75,7 +89,9 @@ def vary_alike(*arrays: Any) -> tuple[Any, ...]:
 
 
 def explicit_sharding(array: Any) -> Any:
-    """The sharding that an array has by its type, on a mesh with axes that are explicit; None elsewhere."""
+    """The sharding that an array has by its type, on a mesh with axes that are
+    explicit; None elsewhere.
+    """
     if not hasattr(jax, "typeof") or not hasattr(jax.sharding, "reshard"):
         return None
     sharding = getattr(jax.typeof(array), "sharding", None)
@@ -84,14 +100,18 @@ def explicit_sharding(array: Any) -> Any:
 
 
 def sharded(sharding: Any, *axes: Any) -> Any:
-    """A sharding on the same mesh, whose axes of the array are spread over these axes of the mesh; None for none."""
+    """A sharding on the same mesh, whose axes of the array are spread over these axes
+    of the mesh; None for none.
+    """
     return NamedSharding(sharding.mesh, PartitionSpec(*axes))
 
 
 def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) -> Any:
-    """An array broadcast to (*batch, K), spread over an explicit mesh as frames (..., *batch, features) are.
+    """An array broadcast to (*batch, K), spread over an explicit mesh as frames (...,
+    *batch, features) are.
 
-    `first` is the first axis of the frames that the shape has, too; sizes may be symbolic.
+    `first` is the first axis of the frames that the shape has, too; sizes may be
+    symbolic.
     """
     sharding = explicit_sharding(frames)
     if sharding is None:
@@ -106,9 +126,11 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
 
 @contextmanager
 def watch_events() -> Iterator[dict[str, list[float]]]:
-    """The events of `jax.monitoring` within this context, by the last part of their names: how long each took.
+    """The events of `jax.monitoring` within this context, by the last part of their
+    names: how long each took.
 
-    In seconds; 0 where JAX does not say. From JAX 0.6 on, the module can take a listener away.
+    In seconds; 0 where JAX does not say. From JAX 0.6 on, the module can take a
+    listener away.
     """
     events: dict[str, list[float]] = defaultdict(list)
 

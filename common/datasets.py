@@ -22,7 +22,8 @@ def japanese_vowels(split: str = "train") -> Utterances:
     Args:
         split: "train" (270 utterances) or "test" (370).
 
-    Source: Kudo, Toyama and Shimbo, UCI Machine Learning Repository, https://doi.org/10.24432/C5NS47, CC BY 4.0.
+    Source: Kudo, Toyama and Shimbo, UCI Machine Learning Repository,
+    https://doi.org/10.24432/C5NS47, CC BY 4.0.
 
     >>> japanese_vowels().inputs.shape
     (270, 29, 12)

@@ -1,6 +1,7 @@
 """The errors that trigru raises on purpose.
 
-Each message says what was expected, what came, and what to do. Catch `TrigruError` for all of them.
+Each message says what was expected, what came, and what to do. Catch `TrigruError` for
+all of them.
 """
 
 import unicodedata
@@ -19,19 +20,27 @@ class InputError(TrigruError, ValueError):
 
 
 class NotOfferedError(TrigruError, NotImplementedError):
-    """A part of the contract that a port doesn't have: a check that needs it counts as not offered, not as wrong."""
+    """A part of the contract that a port doesn't have: a check that needs it counts as
+    not offered, not as wrong.
+    """
 
 
 class UnjudgedError(TrigruError):
-    """A question without an answer, as of files that do not compare: a command ends with exit code 125."""
+    """A question without an answer, as of files that do not compare: a command ends
+    with exit code 125.
+    """
 
 
 class DefectError(TrigruError, AssertionError):
-    """A fault of a port that a check found without comparing arrays: the check has failed."""
+    """A fault of a port that a check found without comparing arrays: the check has
+    failed.
+    """
 
 
 class ParamsFileError(TrigruError, ValueError):
-    """A parameter file that is truncated, malformed or holds values no model could use."""
+    """A parameter file that is truncated, malformed or holds values no model could
+    use.
+    """
 
 
 class UnknownNameError(TrigruError, LookupError):
@@ -44,10 +53,13 @@ class UnknownNameError(TrigruError, LookupError):
 
 
 class UnavailableError(TrigruError, ImportError):
-    """A port, call style or file format that exists, but does not work with the packages that are installed."""
+    """A port, call style or file format that exists, but does not work with the
+    packages that are installed.
+    """
 
 
-#: The extra of trigru that brings a module; what all ports and `trigru port` need comes without one.
+#: The extra of trigru that brings a module; what all ports and `trigru port` need comes
+#: without one.
 EXTRAS = {
     "equinox": "equinox",
     "filelock": "bench",
@@ -65,11 +77,12 @@ EXTRAS = {
 
 
 def what_to_install(error: BaseException) -> str | None:
-    """A sentence that says what to install, where a module of one of trigru's extras is missing; None of other errors.
+    """A sentence that says what to install, where a module of one of trigru's extras is
+    missing; None of other errors.
 
     >>> what_to_install(ModuleNotFoundError("No module named 'msgspec'", name="msgspec"))
     'msgspec is not installed: pip install ".[bench]" in a clone of trigru brings it.'
-    """
+    """  # noqa: E501
     if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
         return None
     install = f'pip install ".[{EXTRAS[error.name]}]" in a clone of trigru'
@@ -92,7 +105,8 @@ def either(names: Iterable[str]) -> str:
 
 
 def for_terminal(text: str) -> str:
-    r"""Text that a terminal shows as it is: without characters that control it, or change the direction of text.
+    r"""Text that a terminal shows as it is: without characters that control it, or
+    change the direction of text.
 
     >>> for_terminal("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

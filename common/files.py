@@ -12,16 +12,18 @@ from pathlib import Path
 
 #: The most bytes that are read of a file unless its reader says otherwise.
 MOST_BYTES = 8 * 2**30
-#: The name of a file begins with this until it is whole. Its name does not grow with that of the file.
+#: The name of a file begins with this until it is whole. Its name does not grow with
+#: that of the file.
 UNFINISHED = ".trigru-"
 
 
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file, or of one that a symbolic link leads to; of a ".gz", what is compressed in it.
+    """The content of a regular file, or of one that a symbolic link leads to; of a
+    ".gz", what is compressed in it.
 
     Raises:
-        OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes than that. Its strerror is for
-            the user.
+        OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes
+            than that. Its strerror is for the user.
     """
     too_large = OSError(
         errno.EFBIG, f"has more than {most} bytes, which are not read", str(path)
@@ -49,10 +51,11 @@ def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader finds the old one or the new one, never half of it. Missing folders are made.
+    """Write a file so that a reader finds the old one or the new one, never half of it.
+    Missing folders are made.
 
-    It is on the disk, under its name, when this returns, has the mode of the file that it replaces, and replaces a
-    symbolic link, not what the link leads to.
+    It is on the disk, under its name, when this returns, has the mode of the file that
+    it replaces, and replaces a symbolic link, not what the link leads to.
 
     Raises:
         OSError: it cannot be written; what was there before is untouched.
@@ -72,7 +75,8 @@ def write_whole(path: Path, content: bytes) -> None:
             error.filename = str(path)
         beside.unlink(missing_ok=True)
         raise
-    # Where a system puts no folder on the disk, the old file may be there after a power cut.
+    # Where a system puts no folder on the disk, the old file may be there after a power
+    # cut.
     with suppress(OSError):
         _put_on_disk(path.parent)
 

@@ -52,7 +52,8 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 jax.config.update("jax_disable_most_optimizations", True)
 
 
-#: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long` runs it.
+#: The long tier: real trainings, snapshots, kills, the snippets of the docs. `-m long`
+#: runs it.
 LONG = (
     "bench/proving/test_compiled_programs.py::test_damaged_programs",
     "bench/test_devices.py",
@@ -64,7 +65,8 @@ LONG = (
     "bench/results/test_hostile.py::test_a_damaged",
     "fuzz",
 )
-#: Files and folders that together give a first answer within 40 seconds. `-m quick` runs them.
+#: Files and folders that together give a first answer within 40 seconds. `-m quick`
+#: runs them.
 QUICK = (
     *(
         "test_architecture.py",
@@ -132,7 +134,9 @@ def unchecked():
 
 @pytest.fixture
 def rng(request):
-    """A generator of the test's own, the same at each run; its seed is printed when the test fails."""
+    """A generator of the test's own, the same at each run; its seed is printed when the
+    test fails.
+    """
     seed = zlib.crc32(request.node.nodeid.encode())
     print(f"seed {seed}")
     return np.random.default_rng(seed)
@@ -140,7 +144,9 @@ def rng(request):
 
 @pytest.fixture(scope="module")
 def quick_bootstrap():
-    """A hundredth of a standard error here or there is not what is tested, and there are ten thousand bootstraps."""
+    """A hundredth of a standard error here or there is not what is tested, and there
+    are ten thousand bootstraps.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RESAMPLES", "RESAMPLES_EACH"):
             patch.setattr(f"trigru.bench.analysis.statistics.{name}", 100)

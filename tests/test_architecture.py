@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"flax", "equinox", "torch"}
 OF_PORT = {"pure": set(), "linen": {"flax"}, "nnx": {"flax"}, "equinox": {"equinox"}}
 
-#: Rooms from left to right: each may import those to its right, never the reverse. A name on its own is a module.
+#: Rooms from left to right: each may import those to its right, never the reverse. A
+#: name on its own is a module.
 ORDER = {
     "common": (
         *("equality", "parity", "program", "port", "gru", "parameters"),
@@ -36,7 +37,8 @@ ORDER = {
         "results",
     ),
 }
-#: What stands beside the order, with all that it may import of its own folder, beside itself.
+#: What stands beside the order, with all that it may import of its own folder, beside
+#: itself.
 BESIDE = {
     ("bench", "upgrades"): {"reporting", "results", "processes", "timing.machine"}
 }
@@ -78,7 +80,9 @@ def test_what_is_imported_is_required_or_brought_by_the_extra_that_the_error_nam
 
 
 def imported(path):
-    """Of each import, the line and the dotted name of what is imported: absolute, a module or a name in one."""
+    """Of each import, the line and the dotted name of what is imported: absolute, a
+    module or a name in one.
+    """
     package = name_of(path.parent).split(".")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -168,10 +172,12 @@ def test_importing_some_modules_loads_little_and_one_port_no_other_framework(mod
 #: Names that users import. Taking one away is a breaking change.
 PUBLIC = {
     "trigru.common": (
-        "GRUConfig get_checks Measurement assert_equivalent verify InputError NotOfferedError ParamsFileError "
-        "TrigruError UnavailableError for_carry check_batch_shape check_call clip_lengths computation_dtype "
-        "carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of ModelClass CallStyle Port Program "
-        "check_config check_load functional_program shared_styles vary_alike"
+        "GRUConfig get_checks Measurement assert_equivalent verify InputError "
+        "NotOfferedError ParamsFileError TrigruError UnavailableError for_carry "
+        "check_batch_shape check_call clip_lengths computation_dtype "
+        "carry_learning_rate ClassifierParams GRUParams ReadoutParams config_of "
+        "ModelClass CallStyle Port Program check_config check_load functional_program "
+        "shared_styles vary_alike"
     ),
     "trigru.common.gru.checks": (
         "check_batch_shape check_call check_model clip_lengths computation_dtype"
@@ -184,7 +190,8 @@ PUBLIC = {
         "Loop Weights begin begin_step cast is_fused prevent_cse"
     ),
     "trigru.impls": "get_port get_style own_ports port_names unavailable",
-    "trigru.impls.checkpoints": "Converted convert exchange exchange_in_file layouts read write",
+    "trigru.impls.checkpoints": "Converted convert exchange exchange_in_file layouts "
+    "read write",
     "trigru.impls.equinox": "GRU PORT time_major",
     "trigru.impls.linen": "GRU PORT Model",
     "trigru.impls.nnx": "GRU PORT GRUCell",

@@ -1,4 +1,5 @@
-"""What users install: the wheel, without what times and proves, and the composite action of `docs/upgrading.md`.
+"""What users install: the wheel, without what times and proves, and the composite
+action of `docs/upgrading.md`.
 
 The action is run by a stand-in for GitHub's runner.
 """
@@ -23,11 +24,16 @@ WORKFLOWS = [
         r"```yaml\n(.*?)```", (ROOT / "docs/upgrading.md").read_text(), flags=re.DOTALL
     )
 ]
-PROJECT = '[project]\nname = "equinox"\nversion = "{version}"\n[tool.setuptools]\npackages = ["equinox"]\n'
+PROJECT = (
+    '[project]\nname = "equinox"\nversion = '
+    '"{version}"\n[tool.setuptools]\npackages = ["equinox"]\n'
+)
 
 
 def run_action(step, checkout):
-    """Runs the action for a step of a workflow, up to its first own step that fails: exit code and output."""
+    """Runs the action for a step of a workflow, up to its first own step that fails:
+    exit code and output.
+    """
     action, temp, printed, code = checkout / step["uses"], checkout.parent, "", 0
     described = yaml.safe_load((action / "action.yml").read_text())
     inputs = {
@@ -72,7 +78,9 @@ def checkout(tmp_path_factory):
 
 @pytest.mark.long
 def test_a_change_of_a_candidate_is_annotated_in_its_file(checkout):
-    """The first workflow takes a snapshot of the base, which the second one is given."""
+    """The first workflow takes a snapshot of the base, which the second one is
+    given.
+    """
     for workflow, snapshot in zip(
         WORKFLOWS, ("", str(checkout.parent / "base")), strict=True
     ):
@@ -113,7 +121,10 @@ module = nn.LayerNorm()
 reference = Model.linen(module, module.init(jax.random.key(0), x))
 candidate = Model.nnx(nnx.LayerNorm(8, rngs=nnx.Rngs(0)))
 """
-IS_SMALL = "from importlib.util import find_spec; assert not any(map(find_spec, ['equinox', 'msgspec', 'matplotlib']))"
+IS_SMALL = (
+    "from importlib.util import find_spec; assert not any(map(find_spec, "
+    "['equinox', 'msgspec', 'matplotlib']))"
+)
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,11 @@ def port(
     time: bool = False,
     format: str = "text",
 ) -> None:
-    """Compare the models of one or two files, and end with the exit code of the verdict.
+    """Compare the models of one or two files, and end with the exit code of the
+    verdict.
 
-    Raises an InputError at a file that fails, or has not what is expected of it; or a candidate that cannot be saved.
+    Raises an InputError at a file that fails, or has not what is expected of it; or a
+    candidate that cannot be saved.
     """
     if len(files) > 2:
         raise typer.BadParameter(
@@ -85,7 +87,8 @@ def _port(
         with shielded():
             save_candidate(save, candidate, result)
         say(
-            f"{candidate.name} is saved to {save}, with the parameters of {reference.name}."
+            f"{candidate.name} is saved to {save}, with the parameters of "
+            f"{reference.name}."
         )
     return result.verdict
 
@@ -93,7 +96,9 @@ def _port(
 def _cost(
     reference: Model, candidate: Model, inputs: tuple[Any, ...], result: Comparison
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """What the models cost, as facts and as lines; none of models that are not the same function."""
+    """What the models cost, as facts and as lines; none of models that are not the same
+    function.
+    """
     from .port_time import cost_lines, cost_of
 
     if result.verdict != SAME:

@@ -29,7 +29,9 @@ OPERATIONS = ("dots", "fusions", "whiles", "transposes")
 
 @dataclass(frozen=True)
 class ClockComparison:
-    """The time of a candidate over that of the reference, with its 95 % interval, by one clock."""
+    """The time of a candidate over that of the reference, with its 95 % interval, by
+    one clock.
+    """
 
     ratio: float
     low: float
@@ -50,7 +52,8 @@ class PhaseCost:
     build_s: tuple[float, float]  # seconds to trace and compile
     #: Temporary memory; None if XLA does not say.
     temp_bytes: tuple[int | None, int | None]
-    #: How many the compiled programs have, of the kinds of operations of which one has more.
+    #: How many the compiled programs have, of the kinds of operations of which one has
+    #: more.
     operations: dict[str, tuple[int, int]]
     same_program: bool
 
@@ -80,7 +83,8 @@ def arms_of(
     inputs: tuple[Any, ...],
     result: Comparison,
 ) -> tuple[Arm, Arm, Arm]:
-    """The reference, the candidate with its parameters, and a second copy of the reference, each compiled by itself.
+    """The reference, the candidate with its parameters, and a second copy of the
+    reference, each compiled by itself.
 
     Raises an InputError if a model is a module of PyTorch.
     """
@@ -106,7 +110,10 @@ def cost_of(
     result: Comparison,
     rounds: int = ROUNDS,
 ) -> Iterator[PhaseCost]:
-    """What two models cost, in each phase. Raises an InputError if one is a module of PyTorch, or fails."""
+    """What two models cost, in each phase.
+
+    Raises an InputError if one is a module of PyTorch, or fails.
+    """
     inputs = as_arrays(inputs)
     for phase in PHASES:
         arms = arms_of(phase, reference, candidate, inputs, result)
@@ -128,7 +135,10 @@ def cost_of(
 
 def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
     """The report on time and memory."""
-    yield "Time of the candidate over that of the reference, both compiled by jax.jit and called alike:"
+    yield (
+        "Time of the candidate over that of the reference, both compiled by jax.jit "
+        "and called alike:"
+    )
     for cost in costs:
         for timed in cost.timed:
             times = ", ".join(f"{time_s * 1e6:.3g} µs" for time_s in timed.time_s)
@@ -143,7 +153,10 @@ def cost_lines(costs: Sequence[PhaseCost]) -> Iterator[str]:
 
         reference_bytes, candidate_bytes = cost.temp_bytes
         if reference_bytes is not None and candidate_bytes is not None:
-            memory = f"{candidate_bytes / 1e6:.3g} MB, the reference {reference_bytes / 1e6:.3g} MB"
+            memory = (
+                f"{candidate_bytes / 1e6:.3g} MB, the reference "
+                f"{reference_bytes / 1e6:.3g} MB"
+            )
             yield f"  {cost.phase}, temporary memory: {memory}"
         yield f"  {cost.phase}, compiled: {_compiled(cost)}"
 

@@ -41,7 +41,9 @@ def report(
     details: bool,
     output: Path | None,
 ) -> None:
-    """Show runs again, one after the other; or what was chosen as one table of a file."""
+    """Show runs again, one after the other; or what was chosen as one table of a
+    file.
+    """
     if format == "text":
         if ratio != "pure" or workloads or phases or styles:
             raise typer.BadParameter(
@@ -86,7 +88,9 @@ def _chosen_rows(
     phases: Names,
     styles: Names,
 ) -> list[Timing]:
-    """The rows of these workloads, phases and call styles; of all where none is named."""
+    """The rows of these workloads, phases and call styles; of all where none is
+    named.
+    """
     workload_names = []
     phase_names = []
     style_names = []

@@ -19,9 +19,11 @@ _PREFIX = "trigru_port_"  # of the modules that users' files are
 
 
 def load_file(file: str) -> ModuleType:
-    """Run a user's file, with its folder first among those where Python looks for modules, as when it is run alone.
+    """Run a user's file, with its folder first among those where Python looks for
+    modules, as when it is run alone.
 
-    A file that was run before is not run again. Raises an InputError if there is no such file, or it fails.
+    A file that was run before is not run again. Raises an InputError if there is no
+    such file, or it fails.
     """
     path = _path_of(file)
     name = f"{_PREFIX}{path.stem}"
@@ -44,7 +46,8 @@ def load_file(file: str) -> ModuleType:
     except SystemExit as error:
         code = error.code
         raise InputError(
-            f"{file} ends by itself, with exit code {code}: expected models, and no script."
+            f"{file} ends by itself, with exit code {code}: expected models, and no "
+            "script."
         ) from error
     return module
 
@@ -71,7 +74,9 @@ def inputs_of(module: ModuleType, name: str = INPUTS) -> tuple[Any, ...]:
 
 
 def models_of(file: str) -> tuple[list[Model], tuple[Any, ...]]:
-    """The models of a file, which may lack one of the two, and the inputs that they are called with."""
+    """The models of a file, which may lack one of the two, and the inputs that they are
+    called with.
+    """
     module = load_file(file)
     inputs = inputs_of(module)
     names = []
@@ -120,7 +125,8 @@ def _failure(file: str, path: Path, error: Exception) -> str:
 
 
 def _look_only_in(folder: Path) -> None:
-    """Let files import what lies in a folder, and no longer what lies beside files that were run before.
+    """Let files import what lies in a folder, and no longer what lies beside files that
+    were run before.
 
     Two versions of a model may each have modules of the same names.
     """

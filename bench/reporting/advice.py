@@ -68,7 +68,9 @@ def _savings(row: AnswerRow) -> dict[str, float]:
 
 
 def _advised(row: AnswerRow) -> list[Benchmark]:
-    """The calls that keep state and are faster than the documented and functional ones."""
+    """The calls that keep state and are faster than the documented and functional
+    ones.
+    """
     savings = _savings(row)
     functional = row.cells.get(FUNCTIONAL, {})
     advised = []

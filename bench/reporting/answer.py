@@ -137,7 +137,9 @@ def _folded(texts: Iterable[str]) -> list[str]:
 
 
 def _screen(blocks: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of the blocks, with an empty one between two of them if they then fit."""
+    """The lines of the blocks, with an empty one between two of them if they then
+    fit.
+    """
     texts = ["\n".join(block) for block in blocks if block]
     spaced = "\n\n".join(texts).split("\n")
     if len(spaced) <= LINES:
@@ -146,7 +148,9 @@ def _screen(blocks: Sequence[Sequence[str]]) -> list[str]:
 
 
 def head_lines(answer: Answer, extent: Extent = IN_FULL) -> list[str]:
-    """What failed or is missing, which are the fastest, and what the call styles are."""
+    """What failed or is missing, which are the fastest, and what the call styles
+    are.
+    """
     lines = problem_lines(answer)
     lines += fastest_lines(answer, waited=extent.waited, brief=extent.brief)
     styles = _style_texts(answer)

@@ -19,7 +19,8 @@ WAITING = {"blocked": "waited", "pipelined": "queued"}
 
 
 def time_lines(answer: Answer) -> list[str]:
-    """The median times of all frameworks. A star marks those that no other is faster than.
+    """The median times of all frameworks. A star marks those that no other is faster
+    than.
 
     The two call styles stand beside each other, or one below the other where there are
     many frameworks.
@@ -87,7 +88,10 @@ def _block(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cell(row: AnswerRow, label: str, port: str) -> str:
-    """A time; in brackets if it is not compared. A star or bracket is its last character."""
+    """A time; in brackets if it is not compared.
+
+    A star or bracket is its last character.
+    """
     b = row.cells.get(label, {}).get(port)
     if b is None:
         return "- "

@@ -38,7 +38,9 @@ class Section:
 
     @property
     def alignments(self) -> list[Literal["left", "right"]]:
-        """To which side each column is aligned: "left" for words, "right" for numbers."""
+        """To which side each column is aligned: "left" for words, "right" for
+        numbers.
+        """
         sides: list[Literal["left", "right"]] = ["left"]
         for column in self.columns[1:]:
             sides.append("left" if isinstance(column, Words) else "right")
@@ -130,8 +132,8 @@ def _text(text: str) -> Text:
 class Progress:
     """A progress bar on stderr that disappears when the work is done.
 
-    Where stderr is no terminal, it is a line every 30 s. Each step raises an Interrupted
-    if there was a signal that a library swallowed.
+    Where stderr is no terminal, it is a line every 30 s. Each step raises an
+    Interrupted if there was a signal that a library swallowed.
     """
 
     def __init__(self, what: str):

@@ -21,13 +21,13 @@ _MEASURE = "time / pure[jit]"
 _VERDICT = (
     "Below 1 is faster. A verdict needs a 95 % interval that excludes 1 and a change "
     "above the floor, which is the larger of the two runs' noise floors. A row says "
-    "FAILED where an arm is slower by more than {:.1%}, and that is beyond chance among "
-    "all arms together."
+    "FAILED where an arm is slower by more than {:.1%}, and that is beyond chance "
+    "among all arms together."
 )
 _EVERY_ARM = (
     "old and new are median times per call. The change need not equal their quotient. "
-    "That of pure[jit] is of its time, and gets no verdict: the machine itself may have "
-    "become faster or slower."
+    "That of pure[jit] is of its time, and gets no verdict: the machine itself may "
+    "have become faster or slower."
 )
 _OF_PROOFS = (
     "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other "
@@ -317,9 +317,9 @@ def _moved_notes(diff: Diff) -> list[str]:
             unproven.append(name)
     if single:
         notes.append(
-            f"One process alone in {' and '.join(single)}: the intervals do not contain "
-            "the difference between processes, so they are too narrow. Measure with "
-            "--processes 5 before you believe a small change."
+            f"One process alone in {' and '.join(single)}: the intervals do not "
+            "contain the difference between processes, so they are too narrow. Measure "
+            "with --processes 5 before you believe a small change."
         )
     if unproven:
         notes.append(

@@ -1,4 +1,7 @@
-"""The tidy table of some runs in a format of files. The same results give the same bytes."""
+"""The tidy table of some runs in a format of files.
+
+The same results give the same bytes.
+"""
 
 import csv
 import io

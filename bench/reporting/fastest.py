@@ -30,7 +30,9 @@ class _Slower:
 
 @dataclass(frozen=True)
 class _Fastest:
-    """The frameworks that are the fastest in the same rows, and what the others take."""
+    """The frameworks that are the fastest in the same rows, and what the others
+    take.
+    """
 
     text: str  # "NNX and Equinox tied at B=1"
     slower: tuple[_Slower, ...] = ()
@@ -107,7 +109,9 @@ def _brief_line(label: str, fastest: Sequence[_Fastest]) -> str:
 
 
 def _fastest_of(rows: Sequence[AnswerRow], label: str) -> list[_Fastest]:
-    """The fastest in one call style, those of rows alike together; none where unknown."""
+    """The fastest in one call style, those of rows alike together; none where
+    unknown.
+    """
     rows = [row for row in rows if len(row.cells.get(label, {})) > 1]
     if not all(row.fastest.get(label) for row in rows):
         return []

@@ -1,4 +1,6 @@
-"""What a command found, for machines: JSON, Markdown, and annotations of GitHub, by one writer."""
+"""What a command found, for machines: JSON, Markdown, and annotations of GitHub, by one
+writer.
+"""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -21,7 +21,8 @@ _SPECIAL = re.compile(
     """,
     re.VERBOSE,
 )
-#: What makes a line a heading, a quotation, a rule, a table, a reference or an item of a list.
+#: What makes a line a heading, a quotation, a rule, a table, a reference or an item of
+#: a list.
 _LINE_START = re.compile(r"^(?=[#>+=|[])|^\d+(?=[.)](?:\s|$))")
 
 

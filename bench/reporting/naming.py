@@ -57,7 +57,9 @@ def describe(workload: Sized) -> str:
 
 
 def short_group(arm: Arm) -> str:
-    """An arm's workload and phase; its division and arithmetic where they are unusual."""
+    """An arm's workload and phase; its division and arithmetic where they are
+    unusual.
+    """
     words = [str(arm.workload), arm.phase]
     if arm.division != STOCK:
         words.append(arm.division)

@@ -76,7 +76,9 @@ def answer_picture(answer: Answer) -> Picture:
 def _description(
     title: str, rows: Sequence[AnswerRow], cells: Sequence[Mapping[str, Benchmark]]
 ) -> list[str]:
-    """The times of a call style in words: of each row the arms by port; none of none."""
+    """The times of a call style in words: of each row the arms by port; none of
+    none.
+    """
     texts = []
     for row, arms in zip(rows, cells, strict=True):
         times = [f"{name_of(p)} {format_time(b.median_s)}" for p, b in arms.items()]
@@ -288,7 +290,9 @@ def themed(figure: "Figure", description: str, ink: str, *, dark: bool = False) 
 
 
 def inline(picture: Picture) -> str:
-    """A picture as a part of a page, in the colour of its text and in the page's blue."""
+    """A picture as a part of a page, in the colour of its text and in the page's
+    blue.
+    """
     text = themed(picture.figure, picture.description, "currentColor")
     text = text.replace(BLUE, f"var(--blue, {BLUE})")
     return text[text.index("<svg ") :]

@@ -32,7 +32,9 @@ def shown_rows(answer: Answer) -> list[AnswerRow]:
 
 
 def sizes_of(chosen: Sequence[AnswerRow], rows: Sequence[AnswerRow]) -> str:
-    """What tells the chosen ones among rows: the first of B, T, D and H that does, or all."""
+    """What tells the chosen ones among rows: the first of B, T, D and H that does, or
+    all.
+    """
     shapes = [describe(row.workload).partition(":")[0] for row in rows]
     sizes = []
     for size, row in zip(_telling_apart(shapes), rows, strict=True):

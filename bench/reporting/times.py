@@ -45,12 +45,13 @@ CAUSES = {
 }
 _OF_PROGRAMS = (
     "Times are of the first process, measured once; first is the whole first call. "
-    "Counts are of the optimised program, with a loop's body counted once. Equal prints "
-    "are the same program, whatever the order of its arguments. -: not known from XLA."
+    "Counts are of the optimised program, with a loop's body counted once. Equal "
+    "prints are the same program, whatever the order of its arguments. -: not known "
+    "from XLA."
 )
 _OF_SPEEDUPS = (
-    "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % intervals, "
-    "so they need not equal the quotient of the medians per call."
+    "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % "
+    "intervals, so they need not equal the quotient of the medians per call."
 )
 _OF_DEVICES = (
     "The same batch is spread over the devices. Where these are parts of one CPU, the "

@@ -161,7 +161,9 @@ class Untimed(Struct, frozen=True, forbid_unknown_fields=True, tag=True):
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     """The arms that a run times, as the user chose them, and how often."""
 
+    #: Sizes and data.
     workloads: Annotated[tuple[Sized, ...], Meta(min_length=1)]
+    #: What is computed.
     phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
     ports: tuple[str, ...]  # by name
     #: Call styles; None for those of `trigru.bench.arms.arms.expand`.

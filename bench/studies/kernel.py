@@ -1,8 +1,10 @@
-"""Is the fused kernel faster than the best scan by hand? `python bench/studies/kernel.py`, on an idle machine.
+"""Is the fused kernel faster than the best scan by hand? `python
+bench/studies/kernel.py`, on an idle machine.
 
-At 24 sizes, times train steps of plain JAX in float32: a scan that multiplies the inputs in its loop, one that
-multiplies them before it, and the fused kernel, interleaved in one process. Writes docs/results/kernel-sizes.md, from
-which `common/gru/kernels.py` takes the processors for `auto`.
+At 24 sizes, times train steps of plain JAX in float32: a scan that multiplies the
+inputs in its loop, one that multiplies them before it, and the fused kernel,
+interleaved in one process. Writes docs/results/kernel-sizes.md, from which
+`common/gru/kernels.py` takes the processors for `auto`.
 """
 
 import math
@@ -79,7 +81,8 @@ def multiplied_before(params: Any, x: Any) -> tuple[Any, Any]:
     return jax.lax.scan(advance, start, x @ params.kernel_i + params.bias)
 
 
-#: Each gives the last state and the outputs. That of plain JAX multiplies the inputs in its loop.
+#: Each gives the last state and the outputs. That of plain JAX multiplies the inputs in
+#: its loop.
 RUNS: dict[str, Callable[[Any, Any], Any]] = {
     "in the loop": partial(pure.gru, time_major=True),
     "before it": multiplied_before,

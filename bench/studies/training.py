@@ -1,8 +1,10 @@
-"""Does it pay to learn the initial state? `python bench/studies/training.py`: ten minutes on two cores.
+"""Does it pay to learn the initial state? `python bench/studies/training.py`: ten
+minutes on two cores.
 
-Each framework is trained on real sequences from an initial state that is fixed at zero, learned, or learned at ten
-times the rate, over many seeds. Writes every loss and score to training.json in the current folder. docs/training.md
-has what was found on one machine, and docs/results/training.json the numbers.
+Each framework is trained on real sequences from an initial state that is fixed at zero,
+learned, or learned at ten times the rate, over many seeds. Writes every loss and score
+to training.json in the current folder. docs/training.md has what was found on one
+machine, and docs/results/training.json the numbers.
 """
 
 import json
@@ -41,7 +43,8 @@ STARTS: dict[
 }
 #: Yearly means, 1700 to 2008.
 SUNSPOTS = Path(__file__).with_name("sunspots.csv")
-#: The ends of the training years and of the validation years, counted from 1700. The rest are for the test.
+#: The ends of the training years and of the validation years, counted from 1700. The
+#: rest are for the test.
 TRAIN_YEARS, VALIDATION_YEARS = 200, 250
 #: Sequences for training, for validation and for the test.
 Split = tuple[Batch, ...]
@@ -65,7 +68,9 @@ class Experiment(NamedTuple):
 
 
 def vowels(seed: int) -> Split:
-    """Hold out a fifth of each speaker's training utterances for validation; test on the archive's test utterances."""
+    """Hold out a fifth of each speaker's training utterances for validation; test on
+    the archive's test utterances.
+    """
     data, test = japanese_vowels("train"), japanese_vowels("test")
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(data.labels), bool)
@@ -79,7 +84,9 @@ def vowels(seed: int) -> Split:
 
 
 def windows(length: int, seed: int) -> Split:
-    """All windows of `length` years, each within one part of the series, and the years one later as targets."""
+    """All windows of `length` years, each within one part of the series, and the years
+    one later as targets.
+    """
     numbers = np.sqrt(
         np.loadtxt(SUNSPOTS, delimiter=",", skiprows=1, usecols=1)
     )  # the spread grows with the counts
@@ -101,9 +108,10 @@ def mean_squared(predictions: Any, targets: Any) -> Any:
     return jnp.mean((predictions - targets) ** 2)
 
 
-#: Which of nine speakers said a vowel of 7 to 29 frames, from the last state, by the share of labels that have the
-#: largest logit; next year's sunspot number, at every step of windows that start anywhere, by the root of the mean
-#: squared error in standard deviations of the training years.
+#: Which of nine speakers said a vowel of 7 to 29 frames, from the last state, by the
+#: share of labels that have the largest logit; next year's sunspot number, at every
+#: step of windows that start anywhere, by the root of the mean squared error in
+#: standard deviations of the training years.
 EXPERIMENTS: tuple[Experiment, ...] = (
     Experiment(
         "vowels",
@@ -138,7 +146,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 def programs_of(
     framework: str, experiment: Experiment, tx: optax.GradientTransformation
 ) -> tuple[Any, Any]:
-    """How a port's GRU with a linear readout, (model, weight, bias), predicts, and its train step; both jitted.
+    """How a port's GRU with a linear readout, (model, weight, bias), predicts, and its
+    train step; both jitted.
 
     docs/recipes/training.md has the loops that users of each framework write.
     """
@@ -164,9 +173,11 @@ def programs_of(
 def fit(
     predict: Any, step: Any, tree: Any, state: Any, experiment: Experiment, seed: int
 ) -> dict[str, Any]:
-    """Train: the losses by epoch, and the test with the parameters of the epoch that validated best, counted from 0.
+    """Train: the losses by epoch, and the test with the parameters of the epoch that
+    validated best, counted from 0.
 
-    A seed decides the first parameters, the order of the minibatches and, where it is random, the validation split.
+    A seed decides the first parameters, the order of the minibatches and, where it is
+    random, the validation split.
     """
     train, validation, test = experiment.split(seed)
     rng = np.random.default_rng(seed)
@@ -209,7 +220,9 @@ def fit(
 def main(
     experiments: Iterable[Experiment] = EXPERIMENTS, seeds: int = SEEDS
 ) -> list[dict[str, Any]]:
-    """Train every experiment in every framework from every start, and print what was gained, paired by seed."""
+    """Train every experiment in every framework from every start, and print what was
+    gained, paired by seed.
+    """
     runs, drawn = (
         [],
         get_port("pure"),
@@ -247,7 +260,8 @@ def main(
                 low, high = ttest_1samp(gains, 0.0).confidence_interval()
                 better = f", better by {gains.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
             print(
-                f"{experiment.name}, {framework}, {start}: test {scores.mean():.3f}{better}",
+                f"{experiment.name}, {framework}, {start}: test "
+                f"{scores.mean():.3f}{better}",
                 flush=True,
             )
     return runs

@@ -1,8 +1,10 @@
-"""The gradient that reaches the initial state, against length: `python bench/studies/vanishing.py`.
+"""The gradient that reaches the initial state, against length: `python
+bench/studies/vanishing.py`.
 
-Prints, for the model of the README's question, how the Euclidean norm of that gradient vanishes with the length of the
-sequence, and that a learning rate scaled by the length undoes it where the loss is a mean over all steps.
-docs/training.md has what was found, and docs/results/vanishing.json the numbers.
+Prints, for the model of the README's question, how the Euclidean norm of that gradient
+vanishes with the length of the sequence, and that a learning rate scaled by the length
+undoes it where the loss is a mean over all steps. docs/training.md has what was found,
+and docs/results/vanishing.json the numbers.
 """
 
 from collections.abc import Callable
@@ -30,7 +32,9 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def norms(framework: str, loss: str, length: int, seed: int) -> list[float]:
-    """Of the gradient of the initial state, of its update at a rate of 1 scaled by the length, and of the weights'."""
+    """Of the gradient of the initial state, of its update at a rate of 1 scaled by the
+    length, and of the weights'.
+    """
     port, source = get_port(framework), get_port("pure")
     params, rng = (
         source.dump(source.make(CONFIG, jax.random.key(seed))),
@@ -63,7 +67,8 @@ def main(lengths: tuple[int, ...] = LENGTHS, seeds: int = SEEDS) -> None:
             )
             gradient, update, weights = (f"{norm:.2g}" for norm in medians)
             print(
-                f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights {weights}",
+                f"{framework}, {loss}, T={length}: {gradient}, × T {update}, weights "
+                f"{weights}",
                 flush=True,
             )
 

@@ -1,1 +1,3 @@
-"""Did an upgrade change anything? Snapshots of what is installed, and what changed between two of them."""
+"""Did an upgrade change anything? Snapshots of what is installed, and what changed
+between two of them.
+"""

@@ -162,8 +162,8 @@ def _is_of_models(names: Sequence[str]) -> bool:
         if len(names) > 1 or not is_below:
             raise InputError(
                 f"OLD is of {listed}, not below this folder, and is not run since OLD "
-                "says so. Take the newer one yourself: trigru snapshot FILE -o NEW, then "
-                "trigru diff OLD NEW."
+                "says so. Take the newer one yourself: trigru snapshot FILE -o NEW, "
+                "then trigru diff OLD NEW."
             )
         return True
     if set(names).isdisjoint(port_names()):

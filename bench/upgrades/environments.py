@@ -1,4 +1,6 @@
-"""The environments of version sets, which uv makes from wheels and keeps in its cache."""
+"""The environments of version sets, which uv makes from wheels and keeps in its
+cache.
+"""
 
 import atexit
 import json

@@ -32,8 +32,8 @@ FILE = "matrix.json"
 MOST_KEPT = 3
 ADVICE = "Pass a folder that trigru matrix wrote, or fill another one."
 
-#: Is told at each set and every second: how many sets are done, of how many that have to
-#: be, and the set at work.
+#: Is told at each set and every second: how many sets are done, of how many that have
+#: to be, and the set at work.
 Tell = Callable[[int, int, str], None]
 
 

@@ -1,4 +1,6 @@
-"""The facts of functions and calls: of ports, of frameworks' parts, of a user's models."""
+"""The facts of functions and calls: of ports, of frameworks' parts, of a user's
+models.
+"""
 
 import gc
 import re

@@ -1,4 +1,7 @@
-"""The pytest plugin: the fixture `unchanged`. It imports nothing heavy before its use."""
+"""The pytest plugin: the fixture `unchanged`.
+
+It imports nothing heavy before its use.
+"""
 
 from collections.abc import Callable, Collection
 from itertools import count

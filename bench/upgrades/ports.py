@@ -19,8 +19,8 @@ from .observing import Call, Example, Rows, TraceCounter, look_at, paths_of
 from .record import Subject
 from .snapshot_file import ArrayStore
 
-#: Sizes of the data and the model, no two of which are equal: sequences, steps, features
-#: and units.
+#: Sizes of the data and the model, no two of which are equal: sequences, steps,
+#: features and units.
 B, T, D, H = 3, 7, 5, 6
 GRU = GRUConfig(D, H)
 _RNG = np.random.default_rng(1)

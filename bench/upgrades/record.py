@@ -57,17 +57,21 @@ ArrayNames = dict[str, str]
 class Trail(Struct, forbid_unknown_fields=True):
     """What a program computes, value by value, and on which lines of code."""
 
-    #: Each once, with its operation, as "flax/linen/recurrent.py:593 (mul of shape 4x8)".
+    #: Each once, with its operation, as "flax/linen/recurrent.py:593 (mul of shape
+    #: 4x8)".
     lines: list[str]
-    #: Names an array of whole numbers, one operation after the other: its line, how many
-    #: operands and results it has, the numbers of the operands, and of the results.
+    #: Names an array of whole numbers, one operation after the other: its line, how
+    #: many operands and results it has, the numbers of the operands, and of the
+    #: results.
     steps: str
     #: Names an array with a row of numbers for each value; see `trails`.
     signatures: str
 
 
 class Program(Struct, forbid_unknown_fields=True):
-    """What JAX and XLA made of a function, in counts; None where nothing was counted."""
+    """What JAX and XLA made of a function, in counts; None where nothing was
+    counted.
+    """
 
     equations: Count | None = None  # of the trace
     kept_bytes: Count | None = None  # that the forward pass keeps for the gradient
@@ -117,7 +121,9 @@ class Warned(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subject(Struct, forbid_unknown_fields=True):
-    """A port with one of its kernels, a framework's own parts, or a model of a user's."""
+    """A port with one of its kernels, a framework's own parts, or a model of a
+    user's.
+    """
 
     name: str  # "linen", "linen:fused" or "linen's parts"
     framework: str  # the port with the same framework, or the source of a user's model

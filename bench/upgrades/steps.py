@@ -7,8 +7,8 @@ import numpy as np
 
 from .record import Trail
 
-#: How many numbers stand for a value: whether it tells others apart, its size, and three
-#: that depend on its numbers.
+#: How many numbers stand for a value: whether it tells others apart, its size, and
+#: three that depend on its numbers.
 SIGNATURE = 5
 #: A line, a number of operands and a number of results begin each operation.
 HEAD = 3
@@ -61,8 +61,8 @@ def steps_of(trail: Trail, steps: np.ndarray, signatures: np.ndarray) -> list[St
         if step is None:
             raise ValueError(
                 f"has a step that begins with {numbers[start : start + 8]}, expected "
-                f"one of {len(trail.lines)} lines, the numbers of operands and results, "
-                f"and as many of {len(signatures)} values"
+                f"one of {len(trail.lines)} lines, the numbers of operands and "
+                f"results, and as many of {len(signatures)} values"
             )
         decoded.append(step)
         start += HEAD + len(step.operands) + len(step.results)

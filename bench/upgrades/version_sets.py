@@ -118,7 +118,9 @@ def name_of(requirement: str) -> str:
 
 
 def with_candidates(candidates: Iterable[str]) -> VersionSet:
-    """What is installed here, with other versions, paths or commits of some packages."""
+    """What is installed here, with other versions, paths or commits of some
+    packages.
+    """
     candidate_set = read_set(" ".join(candidates))
     named = {name_of(requirement) for requirement in candidate_set.requirements}
     if "jax" in named:
@@ -141,7 +143,8 @@ def read_day(text: str) -> date:
         day = date.fromisoformat(text if len(text) > 7 else f"{text}-01")
     except ValueError as error:
         raise InputError(
-            f"{text!r} is no day: write 2025-01-31, or 2025-01 for the first of a month."
+            f"{text!r} is no day: write 2025-01-31, or 2025-01 for the first of a "
+            "month."
         ) from error
     if day > today():
         raise InputError(f"{text} is in the future.")

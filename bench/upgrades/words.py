@@ -93,7 +93,9 @@ def change_table(title: str, changes: Iterable[Change]) -> Section:
 
 
 def files_line(files_of: Mapping[str, Sequence[str]]) -> str:
-    """A line on the files of each package that have other code; "" if there are none."""
+    """A line on the files of each package that have other code; "" if there are
+    none.
+    """
     packages: list[str] = []
     for package, files in files_of.items():
         shown = list(files)

@@ -1,4 +1,6 @@
-"""The checks of a model and of a call before any tracing, so that an error names the caller's arguments."""
+"""The checks of a model and of a call before any tracing, so that an error names the
+caller's arguments.
+"""
 
 from functools import reduce
 from numbers import Integral
@@ -22,7 +24,9 @@ __all__ = [
 
 
 def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
-    """Raise InputError unless a model can have this kernel, and these fields of `trigru.common.config.check_fields`."""
+    """Raise InputError unless a model can have this kernel, and these fields of
+    `trigru.common.config.check_fields`.
+    """
     check_fields(**fields)
     if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
         names = ", ".join(KERNELS)
@@ -46,8 +50,8 @@ def check_call(
     """Raise InputError unless the arrays of a call fit each other and the model.
 
     Args:
-        x: floating point, shape (*batch, time, input_size), (time, *batch, input_size) when time_major, or
-            (*batch, input_size) for one step.
+        x: floating point, shape (*batch, time, input_size), (time, *batch, input_size)
+            when time_major, or (*batch, input_size) for one step.
         carry: None, or a state of shape (*batch, hidden_size), floating point.
         hidden_size: H.
         input_size: D, or None where it isn't known yet (a linen model before init).
@@ -62,7 +66,7 @@ def check_call(
     Traceback (most recent call last):
     trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from x (8, 20, 12),
     hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
-    """
+    """  # noqa: E501
     _check_flag("reverse", reverse)
     _check_flag("time_major", time_major)
 
@@ -89,7 +93,10 @@ def check_call(
         batch = shape[:-2]
 
     if carry is not None:
-        why = f"hidden_size {hidden_size}. Pass one state per example, or carry=None for the learned initial state."
+        why = (
+            f"hidden_size {hidden_size}. Pass one state per example, or carry=None "
+            "for the learned initial state."
+        )
         if batch:
             sizes = ", ".join(map(str, batch))
             why = f"batch {sizes} from x {shape}, {why}"
@@ -113,20 +120,21 @@ def check_batch_shape(batch_shape: Any) -> None:
     Traceback (most recent call last):
     trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2**31, as
     (8,) for a batch of 8.
-    """
+    """  # noqa: E501
     is_shape = isinstance(batch_shape, tuple | list)
     if not is_shape or not all(_is_size(size) for size in batch_shape):
         raise InputError(
-            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 on, below 2**31, as (8,) for a "
-            "batch of 8."
+            f"batch_shape is {batch_shape!r}, expected a tuple of whole numbers from 1 "
+            "on, below 2**31, as (8,) for a batch of 8."
         )
 
 
 def clip_lengths(lengths: Any, time: int) -> Any:
-    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count to `time`, a wide one wraps.
+    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count
+    to `time`, a wide one wraps.
 
-    Without jax_enable_x64, `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a port that maps its model over a
-    batch clips before.
+    Without jax_enable_x64, `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a
+    port that maps its model over a batch clips before.
 
     >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
     [0, 2, 5]
@@ -159,8 +167,9 @@ def computation_dtype(dtype: Any, *arrays: Any) -> Any:
         return reduce(jnp.promote_types, dtypes)
     except ValueError as error:
         raise InputError(
-            f"there is no dtype to compute in, since JAX does not promote {listed(map(str, dtypes))} to one. "
-            "Convert x and carry, as with .astype('float32'), or give the model a dtype."
+            "there is no dtype to compute in, since JAX does not promote "
+            f"{listed(map(str, dtypes))} to one. Convert x and carry, as with "
+            ".astype('float32'), or give the model a dtype."
         ) from error
 
 
@@ -173,16 +182,22 @@ def _is_size(size: Any) -> bool:
 def _check_flag(name: str, flag: Any) -> None:
     if not isinstance(flag, bool):
         raise InputError(
-            f"{name} is a {type(flag).__name__}, expected True or False: it decides which program is built. "
-            "Under jax.jit, make it a static argument or bind it with functools.partial."
+            f"{name} is a {type(flag).__name__}, expected True or False: it decides "
+            "which program is built. Under jax.jit, make it a static argument or bind "
+            "it with functools.partial."
         )
 
 
 def _check_array(name: str, array: Any) -> None:
-    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or what converts itself to one."""
+    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or
+    what converts itself to one.
+    """
     converts_itself = hasattr(array, "__jax_array__")
     if isinstance(array, jax.ShapeDtypeStruct):
-        hint = "an array. It has a shape and no numbers: pass it through jax.eval_shape, which traces the call."
+        hint = (
+            "an array. It has a shape and no numbers: pass it through "
+            "jax.eval_shape, which traces the call."
+        )
     elif isinstance(array, np.ma.MaskedArray):
         hint = "one without a mask. Fill it, as with .filled(0)."
     elif converts_itself or isinstance(array, jax.Array | np.ndarray | np.generic):
@@ -203,7 +218,9 @@ def _axes(*, time: bool, time_major: bool, batched: bool) -> str:
 
 
 def _check_axes(x: Any, *, time: bool, time_major: bool, batched: bool) -> None:
-    """Raise InputError if x has too few axes, or batch axes where the model takes none, or no entry."""
+    """Raise InputError if x has too few axes, or batch axes where the model takes none,
+    or no entry.
+    """
     shape = np.shape(x)
     axes = _axes(time=time, time_major=time_major, batched=batched)
     least = 2 if time else 1
@@ -233,7 +250,9 @@ def _check_shape(subject: str, array: Any, expected: Any, why: str) -> None:
 
 
 def _check_kind(subject: str, array: Any, kind: Any, name: str) -> None:
-    """Raise InputError unless the dtype is of a kind; NumPy counts timedelta64 among the integers."""
+    """Raise InputError unless the dtype is of a kind; NumPy counts timedelta64 among
+    the integers.
+    """
     dtype = _dtype_of(array)
     is_time = jnp.issubdtype(dtype, np.timedelta64)
     if is_time or not jnp.issubdtype(dtype, kind):
@@ -241,12 +260,15 @@ def _check_kind(subject: str, array: Any, kind: Any, name: str) -> None:
 
 
 def _check_floating(name: str, array: Any) -> None:
-    """Raise InputError unless JAX has the dtype: no byte order but the machine's, and no longdouble."""
+    """Raise InputError unless JAX has the dtype: no byte order but the machine's, and
+    no longdouble.
+    """
     _check_kind(f"{name} has", array, jnp.floating, "a floating-point one")
     dtype = _dtype_of(array)
     if not dtype.isnative or dtype.itemsize > 8:
         raise InputError(
-            f"{name} has dtype {dtype}, which JAX lacks. Convert with .astype('float32') or another."
+            f"{name} has dtype {dtype}, which JAX lacks. Convert with "
+            ".astype('float32') or another."
         )
 
 

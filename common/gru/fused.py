@@ -1,18 +1,22 @@
-"""The fused kernel: a GRU scan in plain JAX that computes its weight gradients after the backward loop.
+"""The fused kernel: a GRU scan in plain JAX that computes its weight gradients after
+the backward loop.
 
-Autodiff of a scan adds a (D, 3H) and an (H, 3H) gradient to memory at every step. Here a rule, `_derivative`, gives the
-derivative. It takes everything that multiplies a weight's tangent out of the loop:
+Autodiff of a scan adds a (D, 3H) and an (H, 3H) gradient to memory at every step. Here
+a rule, `_derivative`, gives the derivative. It takes everything that multiplies a
+weight's tangent out of the loop:
 
-    u_t = x_t Ẇ_i + ẋ_t W_i + ḃ_i + h_{t-1} Ẇ_h             for all t at once
-    ḣ_t = A_t ḣ_{t-1} + B_t u_t                            step by step, W_h alone in the loop
+    u_t = x_t Ẇ_i + ẋ_t W_i + ḃ_i + h_{t-1} Ẇ_h             for all t at once ḣ_t = A_t
+    ḣ_{t-1} + B_t u_t                            step by step, W_h alone in the loop
 
-Transposed by JAX, the first line becomes one matrix product over all steps for each weight, after the loop, as in
-cuDNN (https://arxiv.org/abs/1604.01946) and Haste (https://github.com/lmnt-com/haste). Since the rule is a
-derivative and not a gradient (`jax.custom_jvp`, not `jax.custom_vjp`), forward mode, second derivatives, `jax.vmap`
-and `jax.export` follow from it. What is not differentiated costs nothing: a frozen weight or a constant input has no
-term in u.
+Transposed by JAX, the first line becomes one matrix product over all steps for each
+weight, after the loop, as in cuDNN (https://arxiv.org/abs/1604.01946) and Haste
+(https://github.com/lmnt-com/haste). Since the rule is a derivative and not a gradient
+(`jax.custom_jvp`, not `jax.custom_vjp`), forward mode, second derivatives, `jax.vmap`
+and `jax.export` follow from it. What is not differentiated costs nothing: a frozen
+weight or a constant input has no term in u.
 
-The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has the measurements behind the defaults.
+The equations are those of `trigru.common.equality.oracle`. docs/kernel.md has the
+measurements behind the defaults.
 """
 
 import math
@@ -31,7 +35,9 @@ __all__ = ["Weights", "fused_scan"]
 
 
 class Weights(NamedTuple):
-    """Parameters, each of the gates in the order r, z, n; `kernel_i` and `kernel_h` multiply from the right."""
+    """Parameters, each of the gates in the order r, z, n; `kernel_i` and `kernel_h`
+    multiply from the right.
+    """
 
     kernel_i: Float[Array, "D 3*H"]
     kernel_h: Float[Array, "H 3*H"]
@@ -58,13 +64,14 @@ def fused_scan(
         carry: the state to start from (*batch, H).
         initial: what a reset starts from (*batch, H).
         x: inputs (T, *batch, D), finite everywhere, also where not active.
-        resets: (T, *batch), whether to reset before a step that counts; None for nowhere.
-        active: (T, *batch), whether a step counts: elsewhere the state stays, also where there is a reset, and the
-            output is 0; None for everywhere.
+        resets: (T, *batch), whether to reset before a step that counts; None for
+            nowhere.
+        active: (T, *batch), whether a step counts: elsewhere the state stays, also
+            where there is a reset, and the output is 0; None for everywhere.
         reverse: run from the last step to the first.
         unroll: steps in one iteration of the compiled loop.
-        remat: keep only the state at the start of each chunk of about sqrt(T) steps for the backward pass, and compute
-            each chunk again there.
+        remat: keep only the state at the start of each chunk of about sqrt(T) steps for
+            the backward pass, and compute each chunk again there.
 
     Returns:
         The final state (*batch, H) and the outputs (T, *batch, H).
@@ -76,7 +83,8 @@ def fused_scan(
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
-    # in a jax.shard_map, each gradient is summed over the steps before devices exchange it
+    # in a jax.shard_map, each gradient is summed over the steps before devices exchange
+    # it
     x, carry, initial, *varying = vary_alike(x, carry, initial, *weights)
     weights = Weights(*varying)
 
@@ -102,7 +110,9 @@ def fused_scan(
 
 
 def prevent_cse(unroll: int, x: Array) -> bool:
-    """False in a loop over x (T, ...), which XLA keeps apart from the forward pass; fully unrolled, there is none."""
+    """False in a loop over x (T, ...), which XLA keeps apart from the forward pass;
+    fully unrolled, there is none.
+    """
     return unroll >= x.shape[0]
 
 
@@ -176,7 +186,8 @@ def _derivative(reverse: bool, unroll: int, primals: Any, tangents: Any) -> Any:
             t_next = _pause(is_active, t_next, t_before)
             return t_next, t_next
 
-        # what follows from r, z, n and a is computed again in the backward pass: only these are kept
+        # what follows from r, z, n and a is computed again in the backward pass: only
+        # these are kept
         advance = jax.checkpoint(advance, prevent_cse=prevent_cse(unroll, x))
         return scan(advance, t_h, (u, u_n, before, resets, active, residuals))
 
@@ -200,7 +211,8 @@ def _run(
     by_time: tuple[Array, Array | None, Array | None],
     keep: Callable[[Array, Array, Any], Any],
 ) -> tuple[Array, Any]:
-    """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at each step, stacked.
+    """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at
+    each step, stacked.
 
     The state before a step is that before a reset.
     """
@@ -221,9 +233,11 @@ def _run(
 
 
 def _multiplies_first(x: Array) -> bool:
-    """Whether inputs are multiplied before the loop: reading W_i at each step costs more than keeping x W_i.
+    """Whether inputs are multiplied before the loop: reading W_i at each step costs
+    more than keeping x W_i.
 
-    Measured on CPUs (docs/kernel.md). Without an axis of a batch, there may be one that `jax.vmap` maps.
+    Measured on CPUs (docs/kernel.md). Without an axis of a batch, there may be one that
+    `jax.vmap` maps.
     """
     *batch, D = x.shape[1:]
     sizes = [*batch, D]
@@ -234,7 +248,9 @@ def _multiplies_first(x: Array) -> bool:
 
 
 def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
-    """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i (*batch, 3H)."""
+    """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i
+    (*batch, 3H).
+    """
     gi = gi + jnp.broadcast_to(weights.bias, gi.shape)
     gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
     gh_r, gh_z, gh_n = jnp.split(h @ weights.kernel_h, 3, axis=-1)  # each (*batch, H)
@@ -255,7 +271,9 @@ def _pause(is_active: Array | None, after: Array, before: Array) -> Array:
 def _outside_the_loop(
     weights: Weights, t_weights: Any, x: Array, t_x: Any, started: Array
 ) -> tuple[Array, Array]:
-    """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n instead (T, *batch, H)."""
+    """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n
+    instead (T, *batch, H).
+    """
     *steps, H = started.shape
     from_x = times(t_x, weights.kernel_i)  # (T, *batch, 3H)
     from_kernel_i = times(x, t_weights.kernel_i)  # (T, *batch, 3H)
@@ -272,8 +290,9 @@ def _outside_the_loop(
 def _outputs(after: Array, active: Array | None) -> Array:
     """Zero where not active.
 
-    Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same place. JAX does not ensure this
-    where the two are traced apart, as in a loop over chunks. Adding and removing an axis puts it first in both.
+    Under jax.vmap, `_loop` and its derivative must have the mapped axis in the same
+    place. JAX does not ensure this where the two are traced apart, as in a loop over
+    chunks. Adding and removing an axis puts it first in both.
     """
     outputs = after
     if active is not None:
@@ -282,7 +301,9 @@ def _outputs(after: Array, active: Array | None) -> Array:
 
 
 def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
-    """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over, which run last; or None."""
+    """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over,
+    which run last; or None.
+    """
     T = by_time[0].shape[0]
     left_over = T % chunk
     first_whole = left_over if reverse else 0

@@ -1,8 +1,9 @@
 """The initial distributions that every port shares.
 
-They are linen's: each gate's input matrix by lecun_normal, each gate's recurrent matrix orthogonal,
-biases and the initial carry zero. NNX would by default run its initializers once on the fused matrix, and
-Equinox draws uniformly: the same training code would then start from other distributions.
+They are linen's: each gate's input matrix by lecun_normal, each gate's recurrent matrix
+orthogonal, biases and the initial carry zero. NNX would by default run its initializers
+once on the fused matrix, and Equinox draws uniformly: the same training code would then
+start from other distributions.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,10 @@ __all__ = [
 ]
 
 _CALLED = "It is called as carry_init(key, shape, dtype)"
-_TWO_AXES = "Initializers that scale with fan-in or are orthogonal need two axes; zeros, constant, normal and uniform do not."
+_TWO_AXES = (
+    "Initializers that scale with fan-in or are orthogonal need two axes; "
+    "zeros, constant, normal and uniform do not."
+)
 
 
 def _as_it_is(drawn: Any) -> Any:
@@ -35,23 +39,27 @@ def _as_it_is(drawn: Any) -> Any:
 def for_carry(
     initializer: Any, unbox: Callable[[Any], Any] = _as_it_is
 ) -> Callable[..., Any]:
-    """An initializer of the initial carry, of shape (H,), that says what is wrong with the one it is given.
+    """An initializer of the initial carry, of shape (H,), that says what is wrong with
+    the one it is given.
 
-    `unbox` gives the array in a framework's box, as of `flax.linen.with_partitioning`, which is returned as it is.
+    `unbox` gives the array in a framework's box, as of `flax.linen.with_partitioning`,
+    which is returned as it is.
 
     Raises:
-        InputError: when called, if the initializer can't be called, raises anything, or gives another shape or dtype.
+        InputError: when called, if the initializer can't be called, raises anything, or
+            gives another shape or dtype.
 
     >>> for_carry(lambda key, shape, dtype: jnp.zeros(3, dtype))(jax.random.key(0), (8,))
     Traceback (most recent call last):
     trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one number for each hidden unit.
-    """
+    """  # noqa: E501
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         if not callable(initializer):
             raise InputError(
-                f"carry_init is a {type(initializer).__name__}, expected a JAX initializer (key, shape, dtype) -> "
-                "array, such as jax.nn.initializers.zeros."
+                f"carry_init is a {type(initializer).__name__}, expected a JAX "
+                "initializer (key, shape, dtype) -> array, such as "
+                "jax.nn.initializers.zeros."
             )
         try:
             drawn = initializer(key, shape, dtype)
@@ -59,7 +67,8 @@ def for_carry(
             hint = _TWO_AXES if isinstance(error, ValueError) else f"{_CALLED}."
             reason = f"{type(error).__name__}: {brief(error).rstrip('.')}"
             raise InputError(
-                f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. {hint}"
+                f"carry_init cannot draw shape {shape}, {jnp.dtype(dtype)}: {reason}. "
+                f"{hint}"
             ) from error
 
         array = unbox(drawn)
@@ -71,11 +80,15 @@ def for_carry(
 
 
 def _checked_carry(array: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """What an initializer gave as an array of JAX's. Raises InputError unless that has the shape and the dtype."""
+    """What an initializer gave as an array of JAX's.
+
+    Raises InputError unless that has the shape and the dtype.
+    """
     is_array = isinstance(array, jax.Array | np.ndarray | np.generic)
     if not is_array and not hasattr(array, "__jax_array__"):
         raise InputError(
-            f"carry_init gave a {type(array).__name__}, expected an array of shape {shape}."
+            f"carry_init gave a {type(array).__name__}, expected an array of shape "
+            f"{shape}."
         )
     try:
         carry = jnp.asarray(array)
@@ -87,14 +100,15 @@ def _checked_carry(array: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
     if carry.shape != shape:
         raise InputError(
-            f"carry_init gave shape {carry.shape}, expected {shape}: one number for each hidden unit."
+            f"carry_init gave shape {carry.shape}, expected {shape}: one number for "
+            "each hidden unit."
         )
     # without jax_enable_x64, float32 for float64
     expected = jax.dtypes.canonicalize_dtype(dtype)
     if carry.dtype != expected:
         raise InputError(
-            f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that of the parameters. "
-            f"{_CALLED}: let it draw in that dtype."
+            f"carry_init gave dtype {carry.dtype}, expected {jnp.dtype(dtype)}, that "
+            f"of the parameters. {_CALLED}: let it draw in that dtype."
         )
     return carry
 
@@ -102,7 +116,8 @@ def _checked_carry(array: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 def orthogonal(
     key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
 ) -> Float[Array, "rows columns"]:
-    """JAX's orthogonal initializer of (rows, columns), for half precision too: there drawn in float32 and rounded.
+    """JAX's orthogonal initializer of (rows, columns), for half precision too: there
+    drawn in float32 and rounded.
 
     >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
     dtype(bfloat16)
@@ -113,15 +128,17 @@ def orthogonal(
 
 
 def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an initializer fill a fused (rows, 3H) matrix gate by gate, with a key for each.
+    """Let an initializer fill a fused (rows, 3H) matrix gate by gate, with a key for
+    each.
 
-    Why it matters: an orthogonal (H, 3H) matrix has orthogonal rows, but its three (H, H) blocks are not
-    orthogonal matrices, and each is smaller by a factor of about sqrt(3).
+    Why it matters: an orthogonal (H, 3H) matrix has orthogonal rows, but its three (H,
+    H) blocks are not orthogonal matrices, and each is smaller by a factor of about
+    sqrt(3).
 
     >>> w = per_gate(orthogonal)(jax.random.key(0), (4, 12), jnp.float32)
     >>> all(bool(jnp.allclose(g @ g.T, jnp.eye(4), atol=1e-5)) for g in jnp.split(w, 3, axis=1))
     True
-    """
+    """  # noqa: E501
 
     @partial(jax.jit, static_argnums=(1, 2))  # traced once for each shape and dtype
     def draw(key: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:

@@ -9,15 +9,19 @@ STOCK = "stock"
 #: Runs `trigru.common.gru.fused`.
 FUSED = "fused"
 KERNELS = (STOCK, FUSED)
-#: `fused` where that was measured to train no slower than the faster of two scans by hand, else `stock`.
+#: `fused` where that was measured to train no slower than the faster of two scans by
+#: hand, else `stock`.
 AUTO = "auto"
-#: Vendors of processors on which the fused kernel's train step was nowhere slower than the faster of two scans by hand,
-#: at 24 sizes in float32 (`bench/studies/kernel.py`; docs/kernel.md has the table).
+#: Vendors of processors on which the fused kernel's train step was nowhere slower than
+#: the faster of two scans by hand, at 24 sizes in float32 (`bench/studies/kernel.py`;
+#: docs/kernel.md has the table).
 MEASURED = ("AuthenticAMD",)
 
 
 def is_fused(kernel: str, dtype: Any) -> bool:
-    """Whether a model with a kernel, "stock", "fused" or "auto", computes in a dtype by the fused one."""
+    """Whether a model with a kernel, "stock", "fused" or "auto", computes in a dtype by
+    the fused one.
+    """
     if kernel != AUTO:
         return kernel == FUSED
     import jax  # names of kernels are read before JAX is

@@ -1,11 +1,14 @@
-"""A learning rate of its own for the initial carry, in any framework's tree of parameters.
+"""A learning rate of its own for the initial carry, in any framework's tree of
+parameters.
 
-Where the loss is a mean over T steps, only the first steps depend on where the sequence started: the gradient of the
-initial carry shrinks like 1/T, that of a weight, which acts at every step, far less. Hence `length` multiplies the
-initial carry's gradient by T, as if its loss were the sum. It multiplies the gradient and not the update, since
-optimisers that divide by the gradient's size, such as Adam, need no correction: they see the factor only where the
-gradient is as small as their epsilon. Where the loss looks at the last step alone, the gradient fades exponentially,
-and no rate that depends on T alone brings it back: let the loss see the first steps.
+Where the loss is a mean over T steps, only the first steps depend on where the sequence
+started: the gradient of the initial carry shrinks like 1/T, that of a weight, which
+acts at every step, far less. Hence `length` multiplies the initial carry's gradient by
+T, as if its loss were the sum. It multiplies the gradient and not the update, since
+optimisers that divide by the gradient's size, such as Adam, need no correction: they
+see the factor only where the gradient is as small as their epsilon. Where the loss
+looks at the last step alone, the gradient fades exponentially, and no rate that depends
+on T alone brings it back: let the loss see the first steps.
 """
 
 from collections.abc import Hashable
@@ -34,29 +37,34 @@ def carry_learning_rate(
     carry: optax.GradientTransformation | None = None,
     name: str = "initial_carry",
 ) -> optax.GradientTransformationExtraArgs:
-    """Give the initial carry a transformation of its own, and every other parameter `tx`.
+    """Give the initial carry a transformation of its own, and every other parameter
+    `tx`.
 
-    Parameters are told apart by path: arrays that are called `initial_carry` are initial carries, and what is within a
-    module of that name is not. That works in linen's dict, in the state of an `nnx.Optimizer`, in an Equinox module
-    (filtered or partitioned), and for any number of layers.
+    Parameters are told apart by path: arrays that are called `initial_carry` are
+    initial carries, and what is within a module of that name is not. That works in
+    linen's dict, in the state of an `nnx.Optimizer`, in an Equinox module (filtered or
+    partitioned), and for any number of layers.
 
     Args:
         tx: any optax transformation.
-        scale: by which the initial carry's updates are multiplied, its learning rate relative to the others'; 0
-            freezes it, with no optimiser state. A JAX scalar may be traced, so that jax.vmap can try several; its 0
-            keeps the state, and its range is checked where it has a value.
-        length: T, the steps over which the loss is a mean; the initial carry's gradient is multiplied by it.
-        carry: the transformation of the initial carry instead of `tx`: without weight decay, or with a schedule, say.
+        scale: by which the initial carry's updates are multiplied, its learning rate
+            relative to the others'; 0 freezes it, with no optimiser state. A JAX scalar
+            may be traced, so that jax.vmap can try several; its 0 keeps the state, and
+            its range is checked where it has a value.
+        length: T, the steps over which the loss is a mean; the initial carry's gradient
+            is multiplied by it.
+        carry: the transformation of the initial carry instead of `tx`: without weight
+            decay, or with a schedule, say.
         name: of the array, in a model of your own.
 
-    Returns:
-        A transformation made by `optax.partition`. Each part sees its own gradients alone: to clip by the norm of all,
-        chain the clipping before it.
+    Returns: A transformation made by `optax.partition`. Each part sees its own
+        gradients alone: to clip by the norm of all, chain the clipping before it.
 
     Raises:
-        InputError: scale is negative, not finite, or neither a Python number nor a floating-point scalar, length is
-            below 1, one of them is a number above 1e30, or both scale=0 and what it would leave without effect were
-            given; at `init`, no parameter is an initial carry.
+        InputError: scale is negative, not finite, or neither a Python number nor a
+            floating-point scalar, length is below 1, one of them is a number above
+            1e30, or both scale=0 and what it would leave without effect were given; at
+            `init`, no parameter is an initial carry.
 
     >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
     >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
@@ -64,11 +72,12 @@ def carry_learning_rate(
     >>> updates, _ = frozen.update(params, frozen.init(params))
     >>> {name: update.tolist() for name, update in updates.items()}
     {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
-    """
+    """  # noqa: E501
     if not _is_scale(scale):
         raise InputError(
-            f"scale is {brief(repr(scale))}, expected a Python number from 0 to {LARGEST:g}, or a floating-point JAX "
-            "scalar: 1 leaves the rate alone, 0 freezes. A schedule goes into carry=, as a transformation of its own."
+            f"scale is {brief(repr(scale))}, expected a Python number from 0 to "
+            f"{LARGEST:g}, or a floating-point JAX scalar: 1 leaves the rate alone, 0 "
+            "freezes. A schedule goes into carry=, as a transformation of its own."
         )
     if length is not None:
         check_fields(length=length)
@@ -80,7 +89,8 @@ def carry_learning_rate(
     is_frozen = not _is_array(scale) and scale == 0
     if is_frozen and (carry is not None or length is not None):
         raise InputError(
-            "scale is 0, which freezes: carry= and length= would have no effect. Leave them out."
+            "scale is 0, which freezes: carry= and length= would have no effect. Leave "
+            "them out."
         )
 
     def label(path: tuple[Any, ...], _: Any) -> str:
@@ -108,10 +118,13 @@ def carry_learning_rate(
 def _scaled(
     tx: optax.GradientTransformation, scale: Any, length: int | None
 ) -> optax.GradientTransformation:
-    """A transformation whose gradients are multiplied by `length`, if there is one, and its updates by `scale`."""
+    """A transformation whose gradients are multiplied by `length`, if there is one, and
+    its updates by `scale`.
+    """
 
     def multiply(updates: Any, _: Any) -> Any:
-        # unlike `optax.scale`, whose updates do not keep their dtype if `scale` is an array
+        # unlike `optax.scale`, whose updates do not keep their dtype if `scale` is an
+        # array
         return jax.tree.map(lambda u: u * jnp.asarray(scale, u.dtype), updates)
 
     chain = [tx]

@@ -1,6 +1,8 @@
-"""Products of all steps at once with a weight: their transpose is one matrix product over all steps.
+"""Products of all steps at once with a weight: their transpose is one matrix product
+over all steps.
 
-Where a term is zero by construction, like the tangent of an array that is not differentiated, there is no product.
+Where a term is zero by construction, like the tangent of an array that is not
+differentiated, there is no product.
 """
 
 from functools import partial
@@ -19,7 +21,9 @@ __all__ = ["each", "is_zero", "times", "total"]
 
 
 def times(x: Any, kernel: Any) -> Array | None:
-    """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by construction."""
+    """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by
+    construction.
+    """
     if is_zero(x) or is_zero(kernel):
         return None
     config: Any = jax.config
@@ -28,7 +32,9 @@ def times(x: Any, kernel: Any) -> Array | None:
 
 
 def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
-    """The sum of terms (K,) or (T, *batch, K), broadcast to (T, *batch, K) and spread as inputs (T, *batch, D) are."""
+    """The sum of terms (K,) or (T, *batch, K), broadcast to (T, *batch, K) and spread
+    as inputs (T, *batch, D) are.
+    """
     present = [term for term in terms if not is_zero(term)]
     if not present:
         present = [jnp.zeros((), like.dtype)]
@@ -39,9 +45,11 @@ def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
 
 
 def each(term: Array, like: Array) -> Array:
-    """A term that is the same for all examples, as an array (*batch, K) that depends on the example.
+    """A term that is the same for all examples, as an array (*batch, K) that depends on
+    the example.
 
-    Under jax.vmap, its gradient is then summed over the steps first, and over the examples after the loop.
+    Under jax.vmap, its gradient is then summed over the steps first, and over the
+    examples after the loop.
     """
     shape = (*like.shape[1:-1], term.shape[-1])
     one = jnp.ones((), term.dtype)
@@ -54,8 +62,9 @@ def is_zero(term: Any) -> bool:
     return term is None or isinstance(term, SymbolicZero)
 
 
-# The product is a primitive, so that it has a transpose of its own. Under jax.vmap the examples become one more leading
-# axis, and the gradient is still one product of matrices.
+# The product is a primitive, so that it has a transpose of its own. Under jax.vmap the
+# examples become one more leading axis, and the gradient is still one product of
+# matrices.
 
 
 def _abstract_product(x: Any, kernel: Any, *, precision: Any) -> Any:
@@ -95,12 +104,14 @@ batching.primitive_batchers[_product_p] = _batched_product
 ad.defbilinear(_product_p, _transpose_to_x, _transpose_to_kernel)
 
 
-# The gradient of the weight is a primitive, too, since its form depends on the devices, which are known when it is
-# lowered.
+# The gradient of the weight is a primitive, too, since its form depends on the devices,
+# which are known when it is lowered.
 
 
 def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without gathering a spread batch."""
+    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without
+    gathering a spread batch.
+    """
     mapped = tuple(range(batch))
     summed = tuple(range(batch, x.ndim - 1))
     product = partial(
@@ -118,7 +129,8 @@ def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
 
 
 def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """The same on one device: with several axes to sum over, XLA's CPU backend copies both into another order.
+    """The same on one device: with several axes to sum over, XLA's CPU backend copies
+    both into another order.
 
     On a mesh of explicit axes, as of one device, JAX would ask how rows are spread.
     """
@@ -145,7 +157,9 @@ def _lower_gradient(context: Any, x: Any, t: Any, **options: Any) -> Any:
 
 
 def _is_spread(context: Any) -> bool:
-    """Whether a module that is being lowered leaves it to XLA to spread arrays over several devices."""
+    """Whether a module that is being lowered leaves it to XLA to spread arrays over
+    several devices.
+    """
     if hasattr(context, "num_devices"):
         return context.num_devices > 1
     # in a jax.shard_map, over the axes of the mesh that are not mapped by hand
@@ -168,7 +182,9 @@ def _batched_gradient(
 
 
 def _axis_first(array: Array, axis: int | None, size: int) -> Array:
-    """An array with its mapped axis in front; the same for all examples where none is mapped."""
+    """An array with its mapped axis in front; the same for all examples where none is
+    mapped.
+    """
     if axis is None:
         return jnp.broadcast_to(array, (size, *array.shape))
     return jnp.moveaxis(array, axis, 0)

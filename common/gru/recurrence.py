@@ -1,8 +1,10 @@
-"""The loop of the ports' models: its start, a scan of a cell or the fused kernel, resets and padding.
+"""The loop of the ports' models: its start, a scan of a cell or the fused kernel,
+resets and padding.
 
-A model's cell and its parameters are its framework's. A model checks a call by `trigru.common.gru.checks.check_call`,
-begins it by `begin` or `begin_step`, which arrange the arrays as a scan reads them, and passes its cell to `Loop.run`.
-Linen, whose scan is its own, passes it to `Loop.advance`.
+A model's cell and its parameters are its framework's. A model checks a call by
+`trigru.common.gru.checks.check_call`, begins it by `begin` or `begin_step`, which
+arrange the arrays as a scan reads them, and passes its cell to `Loop.run`. Linen, whose
+scan is its own, passes it to `Loop.advance`.
 """
 
 from collections.abc import Callable
@@ -52,7 +54,9 @@ class Loop(NamedTuple):
     def run(
         self, cell: Callable[[Array, Array], Array], *, unroll: int, remat: bool
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "..."]]:
-        """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) -> the next h."""
+        """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) ->
+        the next h.
+        """
 
         def step(h: Array, inputs: Any) -> tuple[Array, Array]:
             return self.advance(cell, h, inputs)
@@ -84,10 +88,11 @@ class Loop(NamedTuple):
     def advance(
         self, cell: Callable[[Array, Array], Array], h: Array, inputs: Any
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """One step of a scan of a cell, (h, x) -> the next h, with one step of `by_time`: reset, cell, padding.
+        """One step of a scan of a cell, (h, x) -> the next h, with one step of
+        `by_time`: reset, cell, padding.
 
-        Returns the state after the step and the output. Where the step does not count, they are the state before,
-        which no reset changes, and 0.
+        Returns the state after the step and the output. Where the step does not count,
+        they are the state before, which no reset changes, and 0.
         """
         x, reset, is_active = inputs
         h_next = cell(restart(reset, self.initial, h), x)  # (*batch, H)
@@ -111,7 +116,8 @@ def begin(
 ) -> Loop:
     """Arrange the arrays of a call on sequences by time, in one dtype.
 
-    Frames at or past an example's length are zeroed, so that nothing in the padding, NaN included, reaches a gradient.
+    Frames at or past an example's length are zeroed, so that nothing in the padding,
+    NaN included, reaches a gradient.
 
     Args:
         x: inputs (*batch, T, D), or (T, *batch, D) when time_major.
@@ -152,9 +158,11 @@ def begin_step(
     reset: Bool[Array, "*batch"] | None = None,
     dtype: Any = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Begin a call on one step, with arguments as of `begin`; where reset (*batch) is true, from the initial carry.
+    """Begin a call on one step, with arguments as of `begin`; where reset (*batch) is
+    true, from the initial carry.
 
-    Returns the state (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
+    Returns the state (*batch, H) and the inputs (*batch, D), in the dtype of the
+    computation.
     """
     dtype = computation_dtype(dtype, initial, x, carry)
     x = jnp.asarray(x, dtype)
@@ -174,10 +182,12 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def _of_each_example(h: Array, frames: Array, *, first: int) -> Array:
-    """A state (H,) or (*batch, H) as one (*batch, H), spread over devices as frames (..., *batch, D) are.
+    """A state (H,) or (*batch, H) as one (*batch, H), spread over devices as frames
+    (..., *batch, D) are.
 
-    In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a carry of the type that its steps
-    have. Elsewhere, XLA spreads it. `first` is the axis of the frames at which their batch begins.
+    In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a
+    carry of the type that its steps have. Elsewhere, XLA spreads it. `first` is the
+    axis of the frames at which their batch begins.
     """
     if varying_axes(frames) - varying_axes(h):
         h, _ = vary_alike(h, frames)

@@ -12,13 +12,16 @@ from ..program.model import is_float
 from .pairs import Pair
 from .values import AS_GIVEN, largest
 
-#: How many times the reference's error the candidate's may be, and how many of its last digits more.
+#: How many times the reference's error the candidate's may be, and how many of its last
+#: digits more.
 TIMES, DIGITS = 4.0, 64.0
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The error of a candidate's outputs, that of the reference's, and how large it may be."""
+    """The error of a candidate's outputs, that of the reference's, and how large it may
+    be.
+    """
 
     name: str
     error: float
@@ -27,7 +30,10 @@ class Accuracy:
 
 
 def accuracies(pair: Pair, inputs: tuple[Any, ...]) -> Iterator[Accuracy]:
-    """The accuracy of the candidate, compiled and not. Raises what a model raises that fails in its own dtypes."""
+    """The accuracy of the candidate, compiled and not.
+
+    Raises what a model raises that fails in its own dtypes.
+    """
     pair = pair.sets(AS_GIVEN)
     exact = pair.r.forward(pair.mine).outputs
     with jax.default_matmul_precision("highest"):

@@ -1,4 +1,6 @@
-"""A leaf whose numbers are known one by one, said as a layout, and as code for a mapping."""
+"""A leaf whose numbers are known one by one, said as a layout, and as code for a
+mapping.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +13,8 @@ from .derivatives import Numbers
 from .layouts import LeafLayout, Shape, Transform, joined, piece, whole
 from .matching import Match
 
-#: So many numbers of an order are shown at each of its ends, and written out in code at most.
+#: So many numbers of an order are shown at each of its ends, and written out in code at
+#: most.
 SHOWN, WRITTEN = 4, 64
 NOT_KNOWN = -1  # in the place of a number that has no effect
 #: Into so many blocks an axis may be cut.
@@ -23,8 +26,10 @@ class Wanted:
     """What the numbers of a leaf of the candidate are.
 
     Args:
-        terms: for each of them, the numbers of the reference that it is the sum of; none for 0.
-        has_role: whether it has an effect on the outputs; where it has none, its terms are not known.
+        terms: for each of them, the numbers of the reference that it is the sum of;
+            none for 0.
+        has_role: whether it has an effect on the outputs; where it has none, its terms
+            are not known.
         shape: of the leaf.
     """
 
@@ -34,7 +39,9 @@ class Wanted:
 
 
 def arranged(wanted: Wanted, leaves: Numbers, match: Match) -> Match:
-    """The match of a leaf whose numbers are known; that by names and shapes tells what is preferred."""
+    """The match of a leaf whose numbers are known; that by names and shapes tells what
+    is preferred.
+    """
     layout = _layout_of(wanted, leaves, match.options)
     return Match(layout, "function", match.options)
 
@@ -65,7 +72,9 @@ def _other_layout(
     layouts: Sequence[LeafLayout],
     leaves: Numbers,
 ) -> LeafLayout:
-    """A layout that none of some simple ones is: of several parts, or of one of these in another order."""
+    """A layout that none of some simple ones is: of several parts, or of one of these
+    in another order.
+    """
     index = _index(numbers, sources, leaves)
     if _consists_of_parts(numbers, leaves):
         return LeafLayout(sources, index, "joined part by part")
@@ -82,7 +91,9 @@ def _other_layout(
 def _index(
     numbers: np.ndarray, sources: tuple[int, ...], leaves: Numbers
 ) -> np.ndarray:
-    """The places of numbers in some leaves that are flattened and joined; behind them, where there is none."""
+    """The places of numbers in some leaves that are flattened and joined; behind them,
+    where there is none.
+    """
     begins = np.cumsum([0, *(leaves.sizes[n] for n in sources)])
     index = np.full(numbers.shape, begins[-1])
     for source, begin in zip(sources, begins, strict=False):
@@ -93,7 +104,9 @@ def _index(
 
 
 def _consists_of_parts(numbers: np.ndarray, leaves: Numbers) -> bool:
-    """Whether an array consists of parts of a leaf each, whose axes are in their order, and which are in theirs."""
+    """Whether an array consists of parts of a leaf each, whose axes are in their order,
+    and which are in theirs.
+    """
     starts = np.array(list(leaves.starts.values()))
     last: dict[int, int] = {}
     for part in _parts(numbers, starts):
@@ -109,7 +122,9 @@ def _consists_of_parts(numbers: np.ndarray, leaves: Numbers) -> bool:
 
 
 def _parts(numbers: np.ndarray, starts: np.ndarray) -> Iterator[np.ndarray]:
-    """An array cut along its axes, as often as is needed so that each part has numbers of one leaf."""
+    """An array cut along its axes, as often as is needed so that each part has numbers
+    of one leaf.
+    """
     owners = np.searchsorted(starts, numbers, side="right")
     for axis in range(numbers.ndim):
         along = np.moveaxis(owners, axis, 0).reshape(owners.shape[axis], -1)
@@ -155,7 +170,9 @@ def _layouts(
 def _completed(
     numbers: np.ndarray, sources: tuple[int, ...], leaves: Numbers
 ) -> np.ndarray:
-    """Numbers, with others of their sources in the place of those that are not known."""
+    """Numbers, with others of their sources in the place of those that are not
+    known.
+    """
     every = [leaves.starts[n] + np.arange(leaves.sizes[n]) for n in sources]
     rest = np.setdiff1d(np.concatenate(every), numbers)
     numbers = numbers.copy()
@@ -167,7 +184,9 @@ def _completed(
 
 
 def _orders(base: np.ndarray, numbers: np.ndarray) -> list[np.ndarray] | None:
-    """The order of the entries of each axis in which an array has its numbers as another one; None if there is none."""
+    """The order of the entries of each axis in which an array has its numbers as
+    another one; None if there is none.
+    """
     flat = base.reshape(-1)
     by_number = np.argsort(flat)
     ranks = np.searchsorted(flat[by_number], numbers.reshape(-1))
@@ -216,7 +235,9 @@ def _shown(order: np.ndarray) -> str:
 
 
 def _blocks(order: np.ndarray) -> list[int]:
-    """The order of the few blocks of which an order consists; empty if it consists of none."""
+    """The order of the few blocks of which an order consists; empty if it consists of
+    none.
+    """
     for count in BLOCKS:
         length, rest = divmod(len(order), count)
         if rest or length < 2:
@@ -228,7 +249,8 @@ def _blocks(order: np.ndarray) -> list[int]:
 
 
 def _code_of_order(order: np.ndarray) -> str:
-    """An order as code: that of an array whose axes are exchanged if it is one, else its entries.
+    """An order as code: that of an array whose axes are exchanged if it is one, else
+    its entries.
 
     >>> _code_of_order(np.array([0, 3, 1, 4, 2, 5]))
     'np.arange(6).reshape(2, 3).transpose(1, 0).reshape(-1)'
@@ -246,7 +268,9 @@ def _code_of_order(order: np.ndarray) -> str:
 
 
 def _factors(n: int) -> Iterator[Shape]:
-    """The shapes of two and of three axes, each longer than 1, that have as many numbers."""
+    """The shapes of two and of three axes, each longer than 1, that have as many
+    numbers.
+    """
     divisors = [d for d in range(2, n) if n % d == 0]
     for first in divisors:
         yield first, n // first
@@ -258,7 +282,9 @@ def _factors(n: int) -> Iterator[Shape]:
 
 
 def code_of(layout: LeafLayout, shapes: Sequence[Shape]) -> str:
-    """An expression that makes a leaf of arrays `a`, `b`, ... of the reference; empty if it would be too long."""
+    """An expression that makes a leaf of arrays `a`, `b`, ... of the reference; empty
+    if it would be too long.
+    """
     to = layout.index.shape
     ends = np.cumsum([prod(shape) for shape in shapes])[:-1]
     flat = np.split(np.arange(sum(map(prod, shapes))), ends)
@@ -280,7 +306,9 @@ def code_of(layout: LeafLayout, shapes: Sequence[Shape]) -> str:
 def _put_together(
     arrays: Sequence[np.ndarray], texts: Sequence[str], axes: int
 ) -> Iterator[tuple[np.ndarray, str]]:
-    """Arrays joined and stacked along each axis, with the code of it; a single one as it is."""
+    """Arrays joined and stacked along each axis, with the code of it; a single one as
+    it is.
+    """
     if len(arrays) == 1:
         yield arrays[0], texts[0]
         return
@@ -313,7 +341,9 @@ def _code_of_index(index: np.ndarray) -> str:
 
 
 def _added_up(wanted: Wanted, leaves: Numbers) -> Transform:
-    """The leaf as sums of numbers of the reference, and zeros where another leaf of the candidate has the sum."""
+    """The leaf as sums of numbers of the reference, and zeros where another leaf of the
+    candidate has the sum.
+    """
     numbers = [number for terms in wanted.terms for number in terms]
     sources = _sources(np.array(numbers, int), leaves) if numbers else ()
     most = max(map(len, wanted.terms))

@@ -1,9 +1,9 @@
 """Compares two models: what is compared, in what order, and the verdict.
 
-1. Which parameter of the candidate is which of the reference: `parameters`.
-2. In each mode, in float64: outputs and new state, then gradients, then steps of training.
-3. If all that agrees: a call from the new state, inputs of other sizes, and the accuracy in the models' own dtypes.
-4. The verdict, and where the models part: `places`.
+1. Which parameter of the candidate is which of the reference: `parameters`. 2. In each
+mode, in float64: outputs and new state, then gradients, then steps of training. 3. If
+all that agrees: a call from the new state, inputs of other sizes, and the accuracy in
+the models' own dtypes. 4. The verdict, and where the models part: `places`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,8 +51,9 @@ from .values import (
     varied,
 )
 
-#: The largest difference in float64, relative to the largest magnitude, that is rounding; and how much more it may be
-#: in a gradient, and after some steps of training.
+#: The largest difference in float64, relative to the largest magnitude, that is
+#: rounding; and how much more it may be in a gradient, and after some steps of
+#: training.
 ROUNDING, OF_GRADIENTS, OF_TRAINING = 1e-9, 100, 1000
 NAMED = 6  # so many leaves without a partner are named in a sentence
 
@@ -64,25 +65,28 @@ def compare(
     mapping: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Comparison:
-    """Whether a candidate is the same function as a reference, with the reference's parameters in both.
+    """Whether a candidate is the same function as a reference, with the reference's
+    parameters in both.
 
     Args:
         reference, candidate: the models.
         inputs: what both are called with: pytrees of arrays.
         mapping: what leaves of the candidate are, where names and shapes don't tell:
-            `{candidate_path: reference_path}`, or `{candidate_path: (reference_path, function)}`, with a tuple of paths
-            for a function of several leaves.
+            `{candidate_path: reference_path}`, or `{candidate_path: (reference_path,
+            function)}`, with a tuple of paths for a function of several leaves.
         say: takes a sentence about what is done next.
 
-    Returns:
-        The verdict, the places where the two part, matched parameters, and the largest difference of each quantity.
+    Returns: The verdict, the places where the two part, matched parameters, and the
+        largest difference of each quantity.
 
     Raises:
-        InputError: no model, one that does not take the inputs, a reference that returns NaN, or a wrong mapping.
+        InputError: no model, one that does not take the inputs, a reference that
+            returns NaN, or a wrong mapping.
     """
     if mapping is not None and not isinstance(mapping, Mapping):
         raise InputError(
-            f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: reference_path}}."
+            f"mapping is of type {type(mapping).__name__}, expected {{candidate_path: "
+            f"reference_path}}."
         )
     checked(reference, "the reference")
     checked(candidate, "the candidate")
@@ -118,7 +122,8 @@ class _Comparing:
         self._tolerance = ROUNDING
         self._in_doubt: list[str] = []  # paths of leaves that may be others
         self._proposed: list[Match] = []  # by names and shapes alone
-        #: A candidate of one mode has to be the same function in all of the reference's.
+        #: A candidate of one mode has to be the same function in all of the
+        #: reference's.
         of_candidate = candidate.modes * len(reference.modes)
         self._modes = list(zip(reference.modes, of_candidate, strict=False))
 
@@ -126,7 +131,8 @@ class _Comparing:
         reference, candidate = self._reference, self._candidate
         if len(reference.modes) < len(candidate.modes):
             self._remark(
-                "Training is not compared: only the candidate has a mode for it. Give the reference train= and eval=."
+                "Training is not compared: only the candidate has a mode for it. Give "
+                "the reference train= and eval=."
             )
         self._say(f"Trace {reference.name} and {candidate.name}.")
         r, c = self._programs(*self._modes[0])
@@ -157,8 +163,9 @@ class _Comparing:
         c = program_of(self._candidate, self._inputs, mode_c)
         if len(r.outputs) != len(c.outputs):
             raise InputError(
-                f"{c.model.name} returns {len(c.outputs)} arrays, {r.model.name} {len(r.outputs)}. Give outputs=, a "
-                "function that turns the outputs of a model into those of the other."
+                f"{c.model.name} returns {len(c.outputs)} arrays, {r.model.name} "
+                f"{len(r.outputs)}. Give outputs=, a function that turns the outputs "
+                "of a model into those of the other."
             )
         return r, c
 
@@ -192,7 +199,8 @@ class _Comparing:
     def _tell_state_of(self, whose: str, paths: Sequence[str]) -> None:
         if paths:
             self._remark(
-                f"Only the {whose} has this state, which is not compared: {listed(paths)}."
+                f"Only the {whose} has this state, which is not compared: "
+                f"{listed(paths)}."
             )
 
     # In each mode
@@ -201,8 +209,8 @@ class _Comparing:
         name = f" ({mode[0]})" if len(self._modes) > 1 else ""
         if pair.r.draws or pair.c.draws:
             self._remark(
-                f"Random numbers are drawn{name}: each is replaced by the same number in both, since two frameworks "
-                "draw differently from one key."
+                f"Random numbers are drawn{name}: each is replaced by the same number "
+                "in both, since two frameworks draw differently from one key."
             )
         self._say(f"Compare outputs, gradients and training{name}.")
         agree = self._compare_outputs(pair, name)
@@ -220,22 +228,26 @@ class _Comparing:
         first, second = pair.r.forward(pair.mine), pair.c.forward(pair.given)
         if not _is_finite([a[AS_GIVEN] for a in first.outputs]):
             raise InputError(
-                f"{self._reference.name} returns NaN or infinity for these inputs: nothing can be compared with it."
+                f"{self._reference.name} returns NaN or infinity for these inputs: "
+                "nothing can be compared with it."
             )
         tolerance = max(ROUNDING, 4 * _moved_by_constants(pair, first, second))
         self._tolerance = max(self._tolerance, tolerance)
         wanted = [list(a.shape[1:]) for a in first.outputs]
         shapes = [list(a.shape[1:]) for a in second.outputs]
         if shapes != wanted:
-            remark = f"The outputs have the shapes {listed(map(str, shapes))}, expected {listed(map(str, wanted))}. "
+            remark = (
+                f"The outputs have the shapes {listed(map(str, shapes))}, "
+                f"expected {listed(map(str, wanted))}. "
+            )
             self._remark(f"{remark}{self._candidate.hint}".rstrip())
         places = partial(self._places, pair)
         error = largest(first.outputs, second.outputs)
         agree = self._record(f"outputs{name}", error, tolerance, places)
         if not agree and shapes == wanted and _agree_in_order(first, second, tolerance):
             self._remark(
-                f"With the inputs in their order, the outputs{name} agree. They differ once the numbers of the inputs "
-                "change places."
+                f"With the inputs in their order, the outputs{name} agree. They differ "
+                "once the numbers of the inputs change places."
             )
         errors = leaf_errors(pair.state_matches, first.state, second.state)
         for n, (leaf, error) in enumerate(zip(pair.c.states, errors, strict=True)):
@@ -254,12 +266,17 @@ class _Comparing:
             reason = ""
             if quantity == OF_PARAMETERS and error > tolerance:
                 most = few.most_different_gradient(first, second, tolerance)
-                reason = f"{quantity}{name} differ by {error:.1e} of the largest magnitude, most of all that of {most}"
+                reason = (
+                    f"{quantity}{name} differ by {error:.1e} of the largest "
+                    f"magnitude, most of all that of {most}"
+                )
             agree &= self._record(f"{quantity}{name}", error, tolerance, places, reason)
         return agree
 
     def _compare_training(self, pair: Pair, name: str) -> None:
-        """Compare parameters after some steps of SGD, of Adam, and of the models' own optimizers."""
+        """Compare parameters after some steps of SGD, of Adam, and of the models' own
+        optimizers.
+        """
         if any(isinstance(m.layout, Transform) for m in pair.matches):
             return
         tolerance = OF_TRAINING * self._tolerance
@@ -271,14 +288,19 @@ class _Comparing:
             return
         error, where = difference_of_steps(pair)
         quantity = f"steps of their own optimizers{name}"
-        reason = f"{where}{name} differs by {error:.1e}, with equal gradients: the optimizers differ"
+        reason = (
+            f"{where}{name} differs by {error:.1e}, with equal gradients: the "
+            "optimizers differ"
+        )
         places = partial(places_of_optimizers, *models)
         self._record(quantity, error, tolerance, places, reason)
 
     # If all that agrees
 
     def _compare_next_call(self, pair: Pair) -> None:
-        """Compare the outputs of a call from the state that a call returns, which may count calls."""
+        """Compare the outputs of a call from the state that a call returns, which may
+        count calls.
+        """
         if not all(isinstance(program, TracedProgram) for program in (pair.r, pair.c)):
             return
         models = self._reference, self._candidate
@@ -298,13 +320,16 @@ class _Comparing:
             self._record(name, error, self._tolerance, places)
 
     def _compare_other_sizes(self, pair: Pair) -> None:
-        """Compare the outputs of a batch of one, and of another length, where both take them."""
+        """Compare the outputs of a batch of one, and of another length, where both take
+        them.
+        """
         for name, inputs in varied(self._inputs):
             models = self._reference, self._candidate
             fixed = [m.name for m in models if fixes_sizes(m, self._inputs, inputs)]
             if fixed:
                 self._remark(
-                    f"The outputs of {name} are not compared: inputs= of {listed(fixed)} has arrays of one size."
+                    f"The outputs of {name} are not compared: inputs= of "
+                    f"{listed(fixed)} has arrays of one size."
                 )
                 continue
             arrays = list(map(one_set, jax.tree.leaves(inputs)))
@@ -320,7 +345,8 @@ class _Comparing:
                 outputs = c.forward(given).outputs
             except Exception as error:
                 self._remark(
-                    f"The reference takes {name}, the candidate does not: {brief(error)}"
+                    f"The reference takes {name}, the candidate does not: "
+                    f"{brief(error)}"
                 )
                 continue
             if _is_finite(wanted):
@@ -376,7 +402,10 @@ class _Comparing:
         result.reason = f"These agree: {listed(names)}."
         if result.conditions:
             result.verdict = ONLY_IF
-            result.reason = f"Only with {listed(result.conditions)}. Then these agree: {listed(names)}."
+            result.reason = (
+                f"Only with {listed(result.conditions)}. Then these "
+                f"agree: {listed(names)}."
+            )
             self._say("Look for the place where they part without it.")
             params = converted(self._proposed, pair.mine.params, pair.given.params)
             pair = replace(pair, given=replace(pair.given, params=params))
@@ -393,8 +422,9 @@ class _Comparing:
             result.reason = f"Evaluation agrees, training does not. {result.reason}"
             if len(self._candidate.modes) < len(self._reference.modes):
                 self._remark(
-                    "The candidate has one mode, the reference has two. If the candidate can be trained and evaluated, "
-                    "too, give it train= and eval=."
+                    "The candidate has one mode, the reference has two. If the "
+                    "candidate can be trained and evaluated, too, give it train= and "
+                    "eval=."
                 )
         if others:
             _, *names = self._failures
@@ -406,12 +436,16 @@ class _Comparing:
         elif self._in_doubt:
             result.verdict = UNKNOWN
             result.reason += (
-                f" In doubt: {listed(self._in_doubt)}. The candidate may keep another parameter of the reference there, "
-                "or other values, as a logarithm or an inverse; a mapping may say what."
+                f" In doubt: {listed(self._in_doubt)}. The candidate may keep another "
+                "parameter of the reference there, or other values, as a logarithm or "
+                "an inverse; a mapping may say what."
             )
         alone = [*of_candidate, *of_reference][:NAMED]
         if alone:
-            result.reason += f" Without a partner: {listed(alone)}; a mapping may tell what they are."
+            result.reason += (
+                f" Without a partner: {listed(alone)}; a mapping may "
+                "tell what they are."
+            )
 
     def _only_training_differs(self) -> bool:
         if EVAL not in self._reference.modes:
@@ -436,7 +470,9 @@ class _Comparing:
 
 
 def _moved_by_constants(pair: Pair, first: Result, second: Result) -> float:
-    """How much outputs change if constants of a narrow dtype are moved within their rounding."""
+    """How much outputs change if constants of a narrow dtype are moved within their
+    rounding.
+    """
     if not pair.r.narrow_constants and not pair.c.narrow_constants:
         return 0.0
     of_reference = pair.r.forward(pair.mine, jitter=1).outputs
@@ -446,7 +482,9 @@ def _moved_by_constants(pair: Pair, first: Result, second: Result) -> float:
 
 
 def _agree_in_order(first: Result, second: Result, tolerance: float) -> bool:
-    """Whether outputs agree for the sets of values in which the inputs are in their order."""
+    """Whether outputs agree for the sets of values in which the inputs are in their
+    order.
+    """
     wanted = [a[NOT_PERMUTED] for a in first.outputs]
     own = [a[NOT_PERMUTED] for a in second.outputs]
     return largest(wanted, own) <= tolerance

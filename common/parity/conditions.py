@@ -1,4 +1,6 @@
-"""What has to be done to parameters, beyond another layout, so that two models are the same function."""
+"""What has to be done to parameters, beyond another layout, so that two models are the
+same function.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +12,9 @@ from .matching import Match, contradicts_names
 def conditions(
     reference: Sequence[Leaf], candidate: Sequence[Leaf], matches: Sequence[Match]
 ) -> tuple[list[str], list[str]]:
-    """A few words for each leaf that is no layout of its namesake, and for each a line of a mapping."""
+    """A few words for each leaf that is no layout of its namesake, and for each a line
+    of a mapping.
+    """
     words, lines = [], []
     for leaf, match in zip(candidate, matches, strict=True):
         layout = match.layout

@@ -1,4 +1,6 @@
-"""Leaves of a candidate that are copies of one leaf of the reference, which is tied there."""
+"""Leaves of a candidate that are copies of one leaf of the reference, which is tied
+there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,8 +12,10 @@ from .layouts import LeafLayout, whole
 from .matching import Match, converted, unmatched
 from .values import Arguments, largest
 
-TOLERANCE = 1e-9  # the largest difference of values that are the same, relative to the largest magnitude
-#: The most leaves without a partner that are taken for copies, and choices that are tried.
+#: the largest difference of values that are the same, relative to the largest magnitude
+TOLERANCE = 1e-9
+#: The most leaves without a partner that are taken for copies, and choices that are
+#: tried.
 COPIES, CHOICES = 2, 36
 
 
@@ -22,7 +26,8 @@ def with_copies(
     own: Arguments,
     matches: Sequence[Match],
 ) -> list[Match]:
-    """Matches in which leaves without a partner are copies of the reference's, if the outputs agree so.
+    """Matches in which leaves without a partner are copies of the reference's, if the
+    outputs agree so.
 
     The arguments are those of `match_by_roles`.
     """
@@ -52,7 +57,9 @@ def _options(reference: Any, leaf: Any) -> list[LeafLayout]:
 
 
 def tied(reference: Any, candidate: Any, matches: Sequence[Match]) -> list[str]:
-    """A sentence for each leaf of the reference that several leaves of the candidate hold whole."""
+    """A sentence for each leaf of the reference that several leaves of the candidate
+    hold whole.
+    """
     copies: dict[int, list[str]] = {}
     for leaf, m in zip(candidate.params, matches, strict=True):
         if isinstance(m.layout, LeafLayout) and len(m.layout.sources) == 1:
@@ -63,7 +70,8 @@ def tied(reference: Any, candidate: Any, matches: Sequence[Match]) -> list[str]:
     for source, paths in copies.items():
         if len(paths) > 1:
             sentences.append(
-                f"{reference.params[source].path} is tied in the reference: it is {listed(paths)} in the candidate, "
-                "which train apart unless you tie them, too."
+                f"{reference.params[source].path} is tied in the reference: it is "
+                f"{listed(paths)} in the candidate, which train apart unless you tie "
+                "them, too."
             )
     return sentences

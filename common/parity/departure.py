@@ -1,10 +1,13 @@
-"""Where a program parts from another one that computes something else, and what of its values would mend it.
+"""Where a program parts from another one that computes something else, and what of its
+values would mend it.
 
-Both are evaluated in float64, value by value. A value agrees if the reference has the same numbers in some layout, or
-if one that is computed of it agrees: sums in another order and fused products leave values without a partner that later
-values have again. The programs part at the steps whose operands all agree, and whose results do not. Which of them is
-the cause is found by trying: a value of the reference is put in place of the candidate's, and the rest played again.
-Where a loop has a step in each of its rounds, the operands in all of them get those of the reference in its rounds.
+Both are evaluated in float64, value by value. A value agrees if the reference has the
+same numbers in some layout, or if one that is computed of it agrees: sums in another
+order and fused products leave values without a partner that later values have again.
+The programs part at the steps whose operands all agree, and whose results do not. Which
+of them is the cause is found by trying: a value of the reference is put in place of the
+candidate's, and the rest played again. Where a loop has a step in each of its rounds,
+the operands in all of them get those of the reference in its rounds.
 """
 
 import time
@@ -18,7 +21,8 @@ import numpy as np
 from ..program.same_values import MOST_ENTRIES, Known, comparable
 from ..program.tape import Step, Tape
 
-#: What hands a start on: to these it is no start, but what masks, pads, limits or collects other numbers.
+#: What hands a start on: to these it is no start, but what masks, pads, limits or
+#: collects other numbers.
 FILLS = {
     "max",
     "min",
@@ -42,7 +46,8 @@ class Search:
     Args:
         reference, candidate: all values of both.
         outputs: pairs of numbers of values: of the reference, and of the candidate.
-        tolerance: the largest difference, relative to the largest magnitude, of values that are the same.
+        tolerance: the largest difference, relative to the largest magnitude, of values
+            that are the same.
     """
 
     def __init__(
@@ -63,8 +68,9 @@ class Search:
         of_reference, of_candidate = zip(*self.wrong, strict=True)
         mine = _Agreement(candidate, self._own, self.known, of_candidate)
         its = _Agreement(reference, self.known, self._own, of_reference)
-        #: Of the candidate: the values on the way to these outputs, those of them that the reference has, too, and
-        #: those that do not agree; and the steps at which both part.
+        #: Of the candidate: the values on the way to these outputs, those of them that
+        #: the reference has, too, and those that do not agree; and the steps at which
+        #: both part.
         self.reached, self.same = mine.reached, mine.same
         self.apart = mine.reached - mine.agrees
         self.first = mine.parting()
@@ -73,12 +79,16 @@ class Search:
         self.first_of_reference = its.parting()
 
     def counts(self) -> tuple[int, int]:
-        """How many values on the candidate's way to the outputs agree, and how many can be compared."""
+        """How many values on the candidate's way to the outputs agree, and how many can
+        be compared.
+        """
         can_be_compared = {n for n in self.reached if self._own.signed[n] is not None}
         return len(can_be_compared - self.apart), len(can_be_compared)
 
     def equal(self, r: int, c: int, value: Any = None) -> bool:
-        """Whether an output of the candidate, or another value in its place, is that of the reference."""
+        """Whether an output of the candidate, or another value in its place, is that of
+        the reference.
+        """
         wanted = self.reference.values[r]
         if value is None:
             value = self.candidate.values[c]
@@ -88,7 +98,9 @@ class Search:
         return bool((np.abs(value - wanted) <= slack).all())
 
     def counterparts(self, step: Step) -> list[Step]:
-        """The steps of the reference with another result of the like of the same operands, the most alike first."""
+        """The steps of the reference with another result of the like of the same
+        operands, the most alike first.
+        """
         mine = [self.partners(n) for n in step.operands]
         scores: dict[int, float] = {}
         for other in self.reference.steps:
@@ -106,14 +118,18 @@ class Search:
         return [self.reference.steps[number] for number in numbers]
 
     def partners(self, number: int) -> set[int]:
-        """The values of the reference that are this one, without what only moves them."""
+        """The values of the reference that are this one, without what only moves
+        them.
+        """
         signed = self._own.signed[self.candidate.base(number)]
         if signed is None:
             return set()
         return {self.reference.base(n) for n in self.known.same(signed)}
 
     def has_some(self, values: Sequence[Any]) -> bool:
-        """Whether the reference has one of these values; those that cannot be compared are in each program."""
+        """Whether the reference has one of these values; those that cannot be compared
+        are in each program.
+        """
         can_be_compared = list(filter(comparable, values))
         return not can_be_compared or any(map(self.known.has, can_be_compared))
 
@@ -121,8 +137,9 @@ class Search:
 class _Agreement:
     """Which values on the way to some outputs of a program agree with another program.
 
-    What such a value is computed of agrees, and each constant. So does what the other program has in parts; a large
-    value is taken apart only where all that it is computed of agrees. What cannot be compared agrees there, too.
+    What such a value is computed of agrees, and each constant. So does what the other
+    program has in parts; a large value is taken apart only where all that it is
+    computed of agrees. What cannot be compared agrees there, too.
     """
 
     def __init__(self, tape: Tape, own: Known, other: Known, outputs: Sequence[int]):
@@ -165,13 +182,15 @@ class _Agreement:
 
 @dataclass(frozen=True)
 class Trial:
-    """A change of a candidate: other values, or other functions of the operands of some steps, by their numbers.
+    """A change of a candidate: other values, or other functions of the operands of some
+    steps, by their numbers.
 
     Args:
         step: of the candidate, on the line of the change.
         values, runs: the other values, and functions.
-        change: what stands in a sentence after "with"; empty where a value of the reference is put in its place.
-        value, with_value: the candidate's value that is replaced, and the reference's; -1 for none.
+        change: what stands in a sentence after "with"; empty where a value of the
+        reference is put in its place. value, with_value: the candidate's value that is
+        replaced, and the reference's; -1 for none.
     """
 
     step: Step
@@ -184,7 +203,9 @@ class Trial:
 
 @np.errstate(all="ignore")
 def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
-    """The first change with which the outputs are equal; None if there is none, or time is up."""
+    """The first change with which the outputs are equal; None if there is none, or time
+    is up.
+    """
     ends = time.monotonic() + TRYING_S
 
     def goes_on(values: Sequence[Any]) -> bool:
@@ -203,7 +224,9 @@ def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
 
 
 def _is_mended(search: Search, new: Mapping[int, Any]) -> bool:
-    """Whether new values of a candidate have the shapes of before, and its outputs are the reference's."""
+    """Whether new values of a candidate have the shapes of before, and its outputs are
+    the reference's.
+    """
     before = search.candidate.values
     for number, value in new.items():
         if np.shape(value) != np.shape(before[number]):
@@ -215,7 +238,9 @@ def _is_mended(search: Search, new: Mapping[int, Any]) -> bool:
 
 
 def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Steps whose result is a value of the reference: those at which the programs part, then those that follow."""
+    """Steps whose result is a value of the reference: those at which the programs part,
+    then those that follow.
+    """
     later = []
     for step in search.candidate.steps:
         is_apart = not search.apart.isdisjoint(step.results)
@@ -228,7 +253,9 @@ def of_results(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 
 
 def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Steps of which an operand is another value in all rounds, for one of them, and for all that use it."""
+    """Steps of which an operand is another value in all rounds, for one of them, and
+    for all that use it.
+    """
     tape = search.candidate
     operands = [n for step in steps[:TRIED_STEPS] for n in step.operands]
     for value in dict.fromkeys(operands):
@@ -248,7 +275,9 @@ def of_operands(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 def _with_operands(
     search: Search, users: Sequence[Step], value: int, numbers: Sequence[int]
 ) -> dict[int, Any]:
-    """The steps that use a value, in their rounds, with values of the reference in its place, as far as these fit."""
+    """The steps that use a value, in their rounds, with values of the reference in its
+    place, as far as these fit.
+    """
     tape, runs = search.candidate, {}
     for user in users:
         place = user.operands.index(value)
@@ -272,7 +301,9 @@ def _always(value: Any) -> Callable[[Any], Any]:
 
 
 def in_another_order(search: Search) -> Iterator[Trial]:
-    """Steps that move numbers, with the order of the reference; those first whose result it lacks."""
+    """Steps that move numbers, with the order of the reference; those first whose
+    result it lacks.
+    """
     moves = []
     for step in search.candidate.steps:
         if step.moves and step.results[0] in search.reached:
@@ -295,7 +326,9 @@ def _shuffled(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
 
 
 def _for_operand(search: Search, step: Step, value: int) -> Iterator[list[int]]:
-    """Values of the reference for an operand, for all rounds of a loop: those of its counterparts first."""
+    """Values of the reference for an operand, for all rounds of a loop: those of its
+    counterparts first.
+    """
     reference = search.reference
     size = np.size(search.candidate.values[value])
     rounds = len(search.candidate.rounds[step.number])
@@ -313,7 +346,9 @@ def _for_operand(search: Search, step: Step, value: int) -> Iterator[list[int]]:
 
 
 def _in_its_place(search: Search, result: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Values of the reference that nothing of the candidate agrees with, in the shape of one of the candidate's."""
+    """Values of the reference that nothing of the candidate agrees with, in the shape
+    of one of the candidate's.
+    """
     value = search.candidate.values[result]
     if not isinstance(value, np.ndarray):
         return
@@ -356,7 +391,9 @@ def in_shape(value: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
 
 
 def moved_starts(first: Tape, second: Tape) -> tuple[Tape, Tape]:
-    """Both tapes, where both have loops that start at zero, which hides what is computed of it, with random starts."""
+    """Both tapes, where both have loops that start at zero, which hides what is
+    computed of it, with random starts.
+    """
     of_first, of_second = _starts(first), _starts(second)
     if of_first and of_second:
         return first.changed(of_first), second.changed(of_second)
@@ -364,7 +401,9 @@ def moved_starts(first: Tape, second: Tape) -> tuple[Tape, Tape]:
 
 
 def _starts(tape: Tape) -> dict[int, np.ndarray]:
-    """Arrays for the zeros that a program makes of one number and multiplies, and for those of their length beside."""
+    """Arrays for the zeros that a program makes of one number and multiplies, and for
+    those of their length beside.
+    """
     uses = {n: _uses(tape, n) for n in range(len(tape.values)) if _is_zeros(tape, n)}
     lengths = set()
     for number, operations in uses.items():
@@ -393,7 +432,9 @@ def _is_zeros(tape: Tape, number: int) -> bool:
 
 
 def _uses(tape: Tape, number: int) -> set[str]:
-    """The operations that compute with a value, also after it was moved; joined beside others, it pads them."""
+    """The operations that compute with a value, also after it was moved; joined beside
+    others, it pads them.
+    """
     operations: set[str] = set()
     length = tape.values[number].shape[-1:]
     for step in tape.users(number):

@@ -1,4 +1,6 @@
-"""The derivative of a program's outputs by each single number of its parameters, by which numbers are told apart."""
+"""The derivative of a program's outputs by each single number of its parameters, by
+which numbers are told apart.
+"""
 
 from dataclasses import replace
 from functools import cached_property
@@ -9,16 +11,19 @@ import numpy as np
 
 from .values import Arguments
 
-#: Derivatives that differ by less, relative to their size, are the same; and the size below which they are rounding.
+#: Derivatives that differ by less, relative to their size, are the same; and the size
+#: below which they are rounding.
 SAME_DERIVATIVE, ROUNDING = 1e-7, 1e-11
-#: Around these numbers values are drawn to see which have an effect, and which are added up. A unit may be at rest
-#: with values of one sign, as behind a ReLU, and have an effect with others.
+#: Around these numbers values are drawn to see which have an effect, and which are
+#: added up. A unit may be at rest with values of one sign, as behind a ReLU, and have
+#: an effect with others.
 GENERIC_MEANS = (0.25, 0.25, -0.25, -0.25, 0.0, 0.0)
 SETS = 2  # sets of values that are evaluated together
 
 
 class Numbers:
-    """The numbers of a program's parameters, one behind the other, but for those of leaves that are bound.
+    """The numbers of a program's parameters, one behind the other, but for those of
+    leaves that are bound.
 
     Args:
         program: the program.
@@ -41,7 +46,9 @@ class Numbers:
                 self.size += self.sizes[n]
 
     def derivatives(self, values: np.ndarray) -> np.ndarray:
-        """The derivative of the weighted outputs by each number: (sets, numbers) of values in, (numbers, sets) out."""
+        """The derivative of the weighted outputs by each number: (sets, numbers) of
+        values in, (numbers, sets) out.
+        """
         params = list(self._arguments.params)
         for leaf, begin in self.starts.items():
             part = values[:, begin : begin + self.sizes[leaf]]
@@ -56,7 +63,10 @@ class Numbers:
 
     @cached_property
     def groups(self) -> dict[int, np.ndarray]:
-        """The numbers that are added up, by the first of them. A number that is alone is a group of one."""
+        """The numbers that are added up, by the first of them.
+
+        A number that is alone is a group of one.
+        """
         random = np.random.default_rng(5)
         columns = []
         for mean in GENERIC_MEANS:
@@ -85,14 +95,18 @@ class Numbers:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """For each number its place among the chosen ones; -1 for one that is not chosen."""
+        """For each number its place among the chosen ones; -1 for one that is not
+        chosen.
+        """
         places = np.full(self.size, -1)
         places[self.chosen] = np.arange(len(self.chosen))
         return places
 
 
 def refined(classes: np.ndarray, derivatives: np.ndarray) -> np.ndarray:
-    """Classes, numbered from 0, whose members have one derivative in each column, too."""
+    """Classes, numbered from 0, whose members have one derivative in each column,
+    too.
+    """
     for column in derivatives.T:
         size = np.abs(column).max(initial=0)
         order = np.lexsort((column, classes))

@@ -5,10 +5,12 @@ from .pairs import Pair
 
 
 def leaves_in_doubt(search: Search, pair: Pair) -> list[str]:
-    """The candidate's leaves on the way to where the programs part that may be others than they are taken for.
+    """The candidate's leaves on the way to where the programs part that may be others
+    than they are taken for.
 
-    Those are leaves for which another one of the reference fits as well. And they are leaves of which alone the values
-    are computed at which the programs part: the reference may keep such a value as it is, the candidate its logarithm.
+    Those are leaves for which another one of the reference fits as well. And they are
+    leaves of which alone the values are computed at which the programs part: the
+    reference may keep such a value as it is, the candidate its logarithm.
     """
     if not search.wrong:
         return []
@@ -25,7 +27,9 @@ def leaves_in_doubt(search: Search, pair: Pair) -> list[str]:
 
 
 def _new_arguments(search: Search, operands: set[int]) -> set[int]:
-    """The arguments of which operands are computed, but not by way of a value that the reference has, too."""
+    """The arguments of which operands are computed, but not by way of a value that the
+    reference has, too.
+    """
     tape = search.candidate
     arguments: set[int] = set()
     rest, reached = list(operands), set()

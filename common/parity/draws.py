@@ -11,7 +11,9 @@ from ..program.model import Model, leaves_of
 from .matching import Match
 
 KEYS = 64  # from so many keys parameters are drawn
-CHANCE = 0.001  # the probability that any draws are called different by chance, of all leaves and tests together
+#: the probability that any draws are called different by chance, of all leaves and
+#: tests together
+CHANCE = 0.001
 TESTS = 3  # for each leaf
 MOST_NUMBERS = 256  # the most numbers of a leaf that are compared for each key
 SAME_DRAWS = 1e-4  # relative differences of draws up to this are rounding
@@ -22,7 +24,9 @@ MATRICES = 8  # the most keys whose matrices are tested for that
 def different_draws(
     reference: Model, candidate: Model, matches: Sequence[Match]
 ) -> list[str]:
-    """A sentence for each leaf of the candidate that is drawn from another distribution, if both models have `make`."""
+    """A sentence for each leaf of the candidate that is drawn from another
+    distribution, if both models have `make`.
+    """
     if reference.make is None or candidate.make is None:
         return []
     of_reference = _drawn(reference)
@@ -39,7 +43,10 @@ def different_draws(
 
 
 def _drawn(model: Model) -> list[np.ndarray]:
-    """The leaves of new models, with an axis of keys in front. Raises an InputError if `make` fails or gives others."""
+    """The leaves of new models, with an axis of keys in front.
+
+    Raises an InputError if `make` fails or gives others.
+    """
     keys = jax.random.split(jax.random.key(0), KEYS)
     try:
         leaves = _made(model.make, keys)
@@ -51,7 +58,8 @@ def _drawn(model: Model) -> list[np.ndarray]:
     shapes = [leaf.shape[1:] for leaf in leaves]
     if shapes != expected:
         raise InputError(
-            f"make of {model.name} returns leaves of shapes {shapes}, expected {expected}, as its parameters."
+            f"make of {model.name} returns leaves of shapes {shapes}, expected "
+            f"{expected}, as its parameters."
         )
     return leaves
 
@@ -67,7 +75,9 @@ def _made(make: Any, keys: Any) -> list[np.ndarray]:
 
 @np.errstate(all="ignore")
 def compared(reference: np.ndarray, candidate: np.ndarray, chance: float) -> str:
-    """How draws of a leaf, with an axis of keys, differ, if at all; each test errs with the probability `chance`."""
+    """How draws of a leaf, with an axis of keys, differ, if at all; each test errs with
+    the probability `chance`.
+    """
     first, second = _real(reference), _real(candidate)
     is_fixed = [bool((draws == draws[:1]).all()) for draws in (first, second)]
     if all(is_fixed):
@@ -97,7 +107,9 @@ def _in_words(value: np.ndarray) -> str:
 
 
 def _fixed_apart(first: np.ndarray, second: np.ndarray) -> str:
-    """How two arrays that no key changes differ, if at all; both may have infinity at the same places."""
+    """How two arrays that no key changes differ, if at all; both may have infinity at
+    the same places.
+    """
     size = np.abs(first[np.isfinite(first)]).max(initial=0)
     if np.isclose(second, first, rtol=0, atol=SAME_DRAWS * size).all():
         return ""
@@ -110,7 +122,9 @@ def _fixed_apart(first: np.ndarray, second: np.ndarray) -> str:
 
 
 def _orthogonal_apart(first: np.ndarray, second: np.ndarray) -> str:
-    """Whether a leaf consists of orthogonal matrices in one model alone; empty if not."""
+    """Whether a leaf consists of orthogonal matrices in one model alone; empty if
+    not.
+    """
     of_first, of_second = _orthogonal_blocks(first), _orthogonal_blocks(second)
     for blocks, axis in sorted(of_first ^ of_second):
         where = "reference" if (blocks, axis) in of_first else "candidate"
@@ -125,7 +139,9 @@ def _orthogonal_apart(first: np.ndarray, second: np.ndarray) -> str:
 
 
 def _distributions_apart(first: np.ndarray, second: np.ndarray, chance: float) -> str:
-    """How numbers, (keys, numbers), differ in their mean, their standard deviation, or otherwise; empty if they don't."""
+    """How numbers, (keys, numbers), differ in their mean, their standard deviation, or
+    otherwise; empty if they don't.
+    """
     from scipy.stats import ks_2samp, ttest_ind  # here: importing them is slow
 
     def differ(a: np.ndarray, b: np.ndarray, size: float) -> bool:
@@ -136,17 +152,24 @@ def _distributions_apart(first: np.ndarray, second: np.ndarray, chance: float) -
 
     size = max(first.std(), second.std())
     if differ(first.mean(axis=1), second.mean(axis=1), size):
-        return f"the mean is {second.mean():.3g} in the candidate, {first.mean():.3g} in the reference"
+        return (
+            f"the mean is {second.mean():.3g} in the candidate, {first.mean():.3g} "
+            "in the reference"
+        )
     if first.shape[1] > 1 and differ(_log_of_std(first), _log_of_std(second), 1.0):
-        return f"the standard deviation is {second.std():.3g} in the candidate, {first.std():.3g} in the reference"
+        return (
+            f"the standard deviation is {second.std():.3g} in the candidate, "
+            f"{first.std():.3g} in the reference"
+        )
     places = np.random.default_rng(0).permutation(first.shape[1])[:MOST_NUMBERS]
     of_reference, of_candidate = first[:, places].ravel(), second[:, places].ravel()
     result: Any = ks_2samp(of_reference, of_candidate, method="asymp")
     if result.pvalue >= chance:
         return ""
     return (
-        "the numbers have another distribution, with the same mean and standard deviation; the largest magnitude "
-        f"is {np.abs(second).max():.3g} in the candidate, {np.abs(first).max():.3g} in the reference"
+        "the numbers have another distribution, with the same mean and standard "
+        f"deviation; the largest magnitude is {np.abs(second).max():.3g} in the "
+        f"candidate, {np.abs(first).max():.3g} in the reference"
     )
 
 
@@ -155,7 +178,9 @@ def _log_of_std(draws: np.ndarray) -> np.ndarray:
 
 
 def _orthogonal_blocks(draws: np.ndarray) -> set[tuple[int, int]]:
-    """The numbers of blocks along an axis that are orthogonal matrices, up to a factor; axis 0 for one block."""
+    """The numbers of blocks along an axis that are orthogonal matrices, up to a factor;
+    axis 0 for one block.
+    """
     columns = draws.shape[-1] if draws.ndim > 1 else 1
     matrices = draws[:MATRICES].reshape(len(draws[:MATRICES]), -1, columns)
     orthogonal = set()
@@ -169,7 +194,9 @@ def _orthogonal_blocks(draws: np.ndarray) -> set[tuple[int, int]]:
 
 
 def _is_orthogonal(matrices: np.ndarray) -> bool:
-    """Whether rows or columns, whichever are fewer, are orthogonal and of one length; not where there is but one."""
+    """Whether rows or columns, whichever are fewer, are orthogonal and of one length;
+    not where there is but one.
+    """
     rows, columns = matrices.shape[1:]
     if min(rows, columns) < 2:
         return False

@@ -1,4 +1,6 @@
-"""Leaves that are the reference's times a number: another sign, or a gain that is kept ten times as large."""
+"""Leaves that are the reference's times a number: another sign, or a gain that is kept
+ten times as large.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +15,8 @@ from .matching import Match, converted
 from .roles import outputs_agree
 from .values import Arguments
 
-#: Steps of Newton's method, how far a factor is moved to differentiate, and how little it moves at the end.
+#: Steps of Newton's method, how far a factor is moved to differentiate, and how little
+#: it moves at the end.
 STEPS, MOVE, SETTLED = 12, 1e-6, 1e-10
 #: Factors of a leaf to begin with, the likeliest first.
 SIZES = (1.0, 0.5, 2.0, 0.25, 4.0, 0.1, 10.0, 0.01, 100.0)
@@ -21,7 +24,8 @@ FRACTIONS = np.array([1.0, 0.5, 0.25, 0.1])  # of a step, that are tried
 SLOWEST = 0.9  # what a step has to leave of a difference at most
 IS_ONE = 1e-4  # a factor that differs from 1 by less is none
 DIGITS = 4  # a factor is a number of so many digits where that does
-#: How many leaves are tried, and how many numbers of parameters they have together with their tries.
+#: How many leaves are tried, and how many numbers of parameters they have together with
+#: their tries.
 MOST_LEAVES, MOST_WORK = 64, 20_000_000
 
 Scales = dict[int, float]  # the factor of each leaf of the candidate that has one
@@ -34,7 +38,8 @@ def match_by_factors(
     own: Arguments,
     matches: Sequence[Match],
 ) -> list[Match] | None:
-    """Matches with factors for one leaf, or for several, with which the outputs agree; None if there are none.
+    """Matches with factors for one leaf, or for several, with which the outputs agree;
+    None if there are none.
 
     The arguments are those of `match_by_roles`.
     """
@@ -62,7 +67,9 @@ def match_by_factors(
 
 
 class _Difference:
-    """The difference of a candidate's outputs from others, as a function of factors of its parameters."""
+    """The difference of a candidate's outputs from others, as a function of factors of
+    its parameters.
+    """
 
     def __init__(self, candidate: Any, arguments: Arguments, wanted: np.ndarray):
         self._candidate, self._arguments, self._wanted = candidate, arguments, wanted
@@ -73,7 +80,9 @@ class _Difference:
         return outputs.shape[1] == self._wanted.shape[1] > 0
 
     def __call__(self, leaves: Sequence[int], factors: np.ndarray) -> np.ndarray:
-        """The differences, (sets, numbers), with some sets of factors, (sets, leaves)."""
+        """The differences, (sets, numbers), with some sets of factors, (sets,
+        leaves).
+        """
         params = list(self._arguments.params)
         for leaf, column in zip(leaves, factors.T, strict=True):
             axes = [1] * (params[leaf].ndim - 1)
@@ -99,7 +108,9 @@ def _flat(outputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _solutions(difference: _Difference, leaves: Sequence[int]) -> Iterator[Scales]:
-    """Factors with which the outputs may agree: of one leaf, the simplest, then of all leaves."""
+    """Factors with which the outputs may agree: of one leaf, the simplest, then of all
+    leaves.
+    """
     starts = np.array([[sign * size] for size in SIZES for sign in (1, -1)])
     for leaf in leaves:
         nearest = np.argmin(difference.sizes([leaf], starts))
@@ -110,7 +121,9 @@ def _solutions(difference: _Difference, leaves: Sequence[int]) -> Iterator[Scale
 def _solved(
     difference: _Difference, leaves: Sequence[int], factors: np.ndarray
 ) -> Iterator[Scales]:
-    """The factors to which Newton's method leads, in few digits if these do; nothing where it leads nowhere."""
+    """The factors to which Newton's method leads, in few digits if these do; nothing
+    where it leads nowhere.
+    """
     for _ in range(STEPS):
         moved = factors + MOVE * np.eye(len(leaves))
         base, *others = difference(leaves, np.vstack([factors, moved]))

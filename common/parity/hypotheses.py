@@ -1,7 +1,9 @@
-"""Mends of a candidate: small changes of a step, tried out until one makes the outputs equal.
+"""Mends of a candidate: small changes of a step, tried out until one makes the outputs
+equal.
 
-Each hypothesis is a function of a step that yields sentences, and the step as it would be then. Only what makes all
-outputs equal is reported. Adding a hypothesis is adding a row to `HYPOTHESES`.
+Each hypothesis is a function of a step that yields sentences, and the step as it would
+be then. Only what makes all outputs equal is reported. Adding a hypothesis is adding a
+row to `HYPOTHESES`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -52,7 +54,9 @@ PADDED = (CONV, "reduce_window_sum", "reduce_window_max")
 def changes(
     search: Search, steps: Sequence[Step], result: Trial | None
 ) -> Iterator[Trial]:
-    """Changes of steps: first of what mends the candidate with a value of the reference, and where both part."""
+    """Changes of steps: first of what mends the candidate with a value of the
+    reference, and where both part.
+    """
     tape = search.candidate
     near = [result.step, *steps] if result else list(steps)
     wrong = [s for s in tape.steps if not search.apart.isdisjoint(s.results)][:STEPS]
@@ -70,7 +74,9 @@ def changes(
 
 
 def _further(search: Search, near: Sequence[Step], wrong: Sequence[Step]) -> list[Step]:
-    """Steps that are wrong, and those before them that may be though their results agree, in their order."""
+    """Steps that are wrong, and those before them that may be though their results
+    agree, in their order.
+    """
     tape = search.candidate
     operands = [n for step in [*near, *wrong] for n in step.operands]
     before = set(tape.before(operands))
@@ -86,7 +92,9 @@ def _further(search: Search, near: Sequence[Step], wrong: Sequence[Step]) -> lis
 
 
 def _constants(search: Search, step: Step) -> Iterator[StepChange]:
-    """A constant of the reference, of the like of its step, in the place of the candidate's."""
+    """A constant of the reference, of the like of its step, in the place of the
+    candidate's.
+    """
     if step.operation in ("select_n", "pad"):
         return
     of_reference = _constants_of_reference(search, step.operation)[:CONSTANTS]
@@ -109,7 +117,9 @@ def _constants(search: Search, step: Step) -> Iterator[StepChange]:
 
 
 def _constants_of_reference(search: Search, operation: str) -> list[float]:
-    """The constants in steps of the reference of one operation, those first where it has other results."""
+    """The constants in steps of the reference of one operation, those first where it
+    has other results.
+    """
     apart, others = [], []
     for step in search.reference.steps:
         if step.operation != operation:
@@ -186,7 +196,9 @@ def _part_of(axis: int, start: int, length: int) -> Callable[..., Array]:
 
 
 def _axes(search: Search, step: Step) -> Iterator[StepChange]:
-    """Other axes of a sum, or of what else collects entries, with a result of the same shape."""
+    """Other axes of a sum, or of what else collects entries, with a result of the same
+    shape.
+    """
     if not step.equations or not step.operation.startswith(("reduce_", "arg")):
         return
     equation = step.equations[-1]
@@ -260,7 +272,9 @@ HYPOTHESES = (
 
 
 def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Another number from 0 to 1 wherever a constant stands, and what is left to 1 with it, as of a momentum."""
+    """Another number from 0 to 1 wherever a constant stands, and what is left to 1 with
+    it, as of a momentum.
+    """
     tape = search.candidate
     others: dict[float, None] = {}
     for step in search.first_of_reference:
@@ -281,7 +295,9 @@ def _shares(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
 def _with_share(
     tape: Tape, step: Step, own: float, other: float
 ) -> Callable[..., Any] | None:
-    """A step with another share, or the rest of it, in the place of a constant; None if it has no such constant."""
+    """A step with another share, or the rest of it, in the place of a constant; None if
+    it has no such constant.
+    """
     for place, number in enumerate(step.operands):
         constant = _scalar(tape, number)
         for before, after in ((1 - own, 1 - other), (own, other)):
@@ -295,7 +311,9 @@ def _is_share(constant: float) -> bool:
 
 
 def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
-    """Another function of an operand, in the place of all that is computed of it in the next steps."""
+    """Another function of an operand, in the place of all that is computed of it in the
+    next steps.
+    """
     tape = search.candidate
     for step in steps:
         for place, number in enumerate(step.operands):
@@ -304,7 +322,8 @@ def _functions(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
             if not is_real or x.size < 2 or number in tape.arguments:
                 continue
             functions = FUNCTIONS | _softmaxes(x.ndim)
-            # `first_that_mends`, which asks for the trials, silences what NumPy says of overflow.
+            # `first_that_mends`, which asks for the trials, silences what NumPy says of
+            # overflow.
             values = {name: function(x) for name, function in functions.items()}
             for last in reversed(tape.steps[step.number : step.number + SPAN]):
                 own = _name_of(tape.values[last.results[0]], values)
@@ -327,7 +346,9 @@ def _name_of(result: Any, values: dict[str, Array]) -> str:
 def _in_rounds(
     tape: Tape, first: Step, place: int, last: Step, function: Callable[[Array], Array]
 ) -> dict[int, Array]:
-    """What a step returns in each round if it is a function of what an earlier one takes."""
+    """What a step returns in each round if it is a function of what an earlier one
+    takes.
+    """
     changed: dict[int, Array] = {}
     begins, ends = tape.rounds[first.number], tape.rounds[last.number]
     for begin, end in zip(begins, ends, strict=False):
@@ -341,7 +362,9 @@ def _in_rounds(
 
 @np.errstate(all="ignore")
 def relation(search: Search, result: Trial) -> Trial | None:
-    """A trial with a value of the reference, with how that follows from the candidate's; None if not simply."""
+    """A trial with a value of the reference, with how that follows from the
+    candidate's; None if not simply.
+    """
     tape = search.candidate
     pairs = [(result.value, result.with_value)]
     other = search.reference.made(result.with_value)
@@ -360,7 +383,9 @@ def relation(search: Search, result: Trial) -> Trial | None:
 
 
 def _relation_of(search: Search, value: Array, wanted: Array) -> str:
-    """How an array follows from another one: a factor, a number more, or a parameter more; empty if not so."""
+    """How an array follows from another one: a factor, a number more, or a parameter
+    more; empty if not so.
+    """
     for how, parts in (("times", wanted / value), ("added to", wanted - value)):
         number = parts.flat[0]
         slack = 10 * search.tolerance * abs(number)
@@ -383,7 +408,9 @@ def _scalars(tape: Tape, step: Step) -> list[float]:
 
 
 def _scalar(tape: Tape, number: int) -> float | None:
-    """The number of a constant array that has one number alone; None for another array."""
+    """The number of a constant array that has one number alone; None for another
+    array.
+    """
     value = tape.values[number]
     if number not in tape.constants or not isinstance(value, np.ndarray):
         return None

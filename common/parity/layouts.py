@@ -1,4 +1,6 @@
-"""How the parameters of one model hold those of another: transposed, reshaped, joined, split, or as the user says."""
+"""How the parameters of one model hold those of another: transposed, reshaped, joined,
+split, or as the user says.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,11 +53,15 @@ class LeafLayout:
     """Where the numbers of a candidate's leaf stand in the reference's.
 
     Args:
-        sources: the numbers of the reference's leaves, in the order in which they are joined.
-        index: for each number its place in these leaves, flattened and one behind the other.
+        sources: the numbers of the reference's leaves, in the order in which they are
+            joined.
+        index: for each number its place in these leaves, flattened and one behind the
+            other.
         how: it in words.
-        is_plain: whether axes, shapes, and joined and split leaves explain it; else entries stand in another order.
-        code: it as an expression of leaves `a`, `b`, ..., where it is not plain and not too long.
+        is_plain: whether axes, shapes, and joined and split leaves explain it; else
+            entries stand in another order.
+        code: it as an expression of leaves `a`, `b`, ..., where it is not plain and not
+            too long.
     """
 
     sources: tuple[int, ...]
@@ -67,7 +73,9 @@ class LeafLayout:
     def numbers_of(
         self, starts: Mapping[int, int], sizes: Mapping[int, int]
     ) -> np.ndarray:
-        """Where its numbers stand, if each leaf of the reference begins at a number and has a size."""
+        """Where its numbers stand, if each leaf of the reference begins at a number and
+        has a size.
+        """
         parts = [starts[n] + np.arange(sizes[n]) for n in self.sources]
         return np.concatenate(parts)[self.index]
 
@@ -77,7 +85,9 @@ class LeafLayout:
         return np.take(np.concatenate(flat, axis=1), self.index, axis=1)
 
     def give_back(self, leaf: np.ndarray, totals: Sequence[np.ndarray]) -> None:
-        """Add a candidate's leaf, as a gradient, to arrays of the shapes of the reference's."""
+        """Add a candidate's leaf, as a gradient, to arrays of the shapes of the
+        reference's.
+        """
         sizes = [totals[n][0].size for n in self.sources]
         flat = np.zeros((len(leaf), sum(sizes)), leaf.dtype)
         flat[:, self.index] = leaf
@@ -94,7 +104,9 @@ class LeafLayout:
 
 
 def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
-    """The layouts of a leaf of the reference, by its number and shape, as another of its size, the simplest first."""
+    """The layouts of a leaf of the reference, by its number and shape, as another of
+    its size, the simplest first.
+    """
     layouts = []
     for (how, _), index in _indices(of, to).items():
         layouts.append(LeafLayout((number,), index, how))
@@ -104,7 +116,9 @@ def whole(number: int, of: Shape, to: Shape) -> list[LeafLayout]:
 def joined(
     numbers: Sequence[int], shapes: Sequence[Shape], to: Shape
 ) -> list[LeafLayout]:
-    """The layouts of several leaves, each as long as it has to be, joined along an axis in this order."""
+    """The layouts of several leaves, each as long as it has to be, joined along an axis
+    in this order.
+    """
     sizes = [prod(shape) for shape in shapes]
     offsets = list(accumulate(sizes, initial=0))
     if offsets.pop() != prod(to):
@@ -134,7 +148,9 @@ def joined(
 def piece(
     number: int, of: Shape, to: Shape, which: int, pieces: int
 ) -> list[LeafLayout]:
-    """The layouts of one of several pieces of a leaf, cut along an axis, as another leaf."""
+    """The layouts of one of several pieces of a leaf, cut along an axis, as another
+    leaf.
+    """
     layouts = {}
     for axis, length in enumerate(to):
         together = (*to[:axis], length * pieces, *to[axis + 1 :])
@@ -150,7 +166,9 @@ def piece(
 
 @lru_cache(maxsize=512)
 def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
-    """The places of an array's numbers in one of another shape, by how they are moved, and a number for equal words."""
+    """The places of an array's numbers in one of another shape, by how they are moved,
+    and a number for equal words.
+    """
     corner = tuple(slice(None, None, max(length // CORNER, 1)) for length in to)
     indices: dict[tuple[str, int], np.ndarray] = {}
     known: set[bytes] = set()
@@ -165,7 +183,9 @@ def _indices(of: Shape, to: Shape) -> dict[tuple[str, int], np.ndarray]:
 
 
 def _movements(of: Shape, to: Shape) -> Iterator[tuple[str, np.ndarray]]:
-    """Ways in which an array's numbers may be moved into another shape, in words and as their places."""
+    """Ways in which an array's numbers may be moved into another shape, in words and as
+    their places.
+    """
     places = np.arange(prod(of)).reshape(of)
     before = [n for n in of if n > 1]
     after = [n for n in to if n > 1]
@@ -198,7 +218,9 @@ def _refines(fine: Sequence[int], coarse: Sequence[int]) -> bool:
 
 
 def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
-    """The number of the leaf that a path of a mapping names: by its end, if that is enough."""
+    """The number of the leaf that a path of a mapping names: by its end, if that is
+    enough.
+    """
     wanted = re.sub(r"[.\[\]']+", "/", path).strip("/")
     ends = []
     for number, leaf in enumerate(leaves):
@@ -210,7 +232,8 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
     if len(ends) != 1:
         paths = ", ".join(leaf.path for leaf in leaves[:20])
         raise InputError(
-            f"the mapping names {path!r}, which is no parameter of the {whose}. It has: {paths}."
+            f"the mapping names {path!r}, which is no parameter of the {whose}. It "
+            f"has: {paths}."
         )
     return ends[0]
 
@@ -218,7 +241,10 @@ def find(path: str, leaves: Sequence[Leaf], whose: str) -> int:
 def mapped(
     target: Any, reference: Sequence[Leaf], leaf: Leaf
 ) -> Transform | LeafLayout:
-    """What a mapping says that a leaf of the candidate is. Raises an InputError if it makes no sense."""
+    """What a mapping says that a leaf of the candidate is.
+
+    Raises an InputError if it makes no sense.
+    """
     this = f"the mapping of {leaf.path!r}"
     paths, function = _paths_and_function(target, this)
     sources = tuple(find(path, reference, "reference") for path in paths)
@@ -238,13 +264,14 @@ def mapped(
                 f"{this} fails: {type(error).__name__}: {brief(error)}"
             ) from error
 
-    # What a function does to 1, 2, 3, ... tells where each number goes, if it keeps them.
+    # What a function does to 1, 2, 3, ... tells where each number goes, if it keeps
+    # them.
     size = sum(sizes)
     counted = result(np.arange(1.0, size + 1))
     if counted.shape != leaf.shape:
         raise InputError(
-            f"the mapping gives {leaf.path!r} an array of shape {counted.shape}, expected {leaf.shape}, of "
-            f"{listed(map(str, shapes))}."
+            f"the mapping gives {leaf.path!r} an array of shape {counted.shape}, "
+            f"expected {leaf.shape}, of {listed(map(str, shapes))}."
         )
     index = np.rint(counted).astype(int) - 1
     is_inside = index.min(initial=0) >= 0 and index.max(initial=0) < size
@@ -259,7 +286,10 @@ def mapped(
 def _paths_and_function(
     target: Any, this: str
 ) -> tuple[Sequence[str], Callable[..., Any] | None]:
-    """The two parts of what a mapping says of a leaf. Raises an InputError if it is neither path nor pair."""
+    """The two parts of what a mapping says of a leaf.
+
+    Raises an InputError if it is neither path nor pair.
+    """
     paths, function = target, None
     if isinstance(target, tuple) and len(target) == 2 and callable(target[1]):
         paths, function = target

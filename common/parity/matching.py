@@ -1,4 +1,6 @@
-"""Which parameter of the candidate is which of the reference, as far as names, shapes and values tell."""
+"""Which parameter of the candidate is which of the reference, as far as names, shapes
+and values tell.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +16,12 @@ from .layouts import Leaf, LeafLayout, Transform, find, joined, mapped, piece, w
 from .names import alike_names, may_be_one_kind, spelled, words_of
 
 MOST_JOINED = 64  # the most leaves that are one leaf of the other model
-#: What adds to how much names are alike: equal names, an equal order of use, and a layout that is expected.
+#: What adds to how much names are alike: equal names, an equal order of use, and a
+#: layout that is expected.
 EQUAL_NAMES, EQUAL_ORDER, USUAL_LAYOUT = 1.0, 0.5, 0.2
 NO_FIT = -10.0  # in place of that, where shapes do not fit
-MARGIN = 0.1  # a leaf whose name is this much less alike than another's may be it all the same
+#: a leaf whose name is this much less alike than another's may be it all the same
+MARGIN = 0.1
 
 
 @dataclass
@@ -42,7 +46,10 @@ def match(
     candidate: Sequence[Leaf],
     mapping: Mapping[str, Any] | None = None,
 ) -> list[Match]:
-    """A match for each leaf of the candidate. Raises an InputError if the mapping, as of `compare`, makes no sense."""
+    """A match for each leaf of the candidate.
+
+    Raises an InputError if the mapping, as of `compare`, makes no sense.
+    """
     return _Matching(reference, candidate).run(mapping or {})
 
 
@@ -51,7 +58,9 @@ def match_by_values(
     reference: Sequence[np.ndarray],
     candidate: Sequence[np.ndarray],
 ) -> None:
-    """Choose, in matches, a layout by which the candidate has the reference's very values, in float64."""
+    """Choose, in matches, a layout by which the candidate has the reference's very
+    values, in float64.
+    """
     leaves = [a[None] for a in reference]
     for m, value in zip(matches, candidate, strict=True):
         is_constant = value.size < 2 or np.ptp(np.abs(value)) == 0
@@ -66,7 +75,9 @@ def match_by_values(
 def converted(
     matches: Sequence[Match], reference: Sequence[np.ndarray], own: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """The candidate's leaves with the reference's values; its own where a leaf has no partner."""
+    """The candidate's leaves with the reference's values; its own where a leaf has no
+    partner.
+    """
     leaves = []
     for m, value in zip(matches, own, strict=True):
         leaves.append(value if m.layout is None else m.layout.convert(reference))
@@ -121,7 +132,8 @@ class _Matching:
         self._join()
         self._split()
         self._assign()
-        # What another leaf of its size hid may still be several leaves of the other model.
+        # What another leaf of its size hid may still be several leaves of the other
+        # model.
         self._join()
         self._split()
         return self.matches
@@ -141,7 +153,9 @@ class _Matching:
         return [c for c in self.candidate if self.matches[c.number].layout is None]
 
     def _keep(self, leaf: Leaf, options: list[LeafLayout]) -> None:
-        """Keep the layouts that a leaf may have, if there are any: those first that are usual."""
+        """Keep the layouts that a leaf may have, if there are any: those first that are
+        usual.
+        """
         if options:
             usual = [option for option in options if self._is_usual(option, leaf)]
             rest = [option for option in options if not self._is_usual(option, leaf)]
@@ -172,7 +186,9 @@ class _Matching:
                 self._keep(leaf, pieces)
 
     def _assign(self) -> None:
-        """Match leaves of one size, so that all names are as much alike as they can be."""
+        """Match leaves of one size, so that all names are as much alike as they can
+        be.
+        """
         from scipy.optimize import linear_sum_assignment  # here: importing it is slow
 
         free_r, free_c = self._free_of_reference(), self._free_of_candidate()
@@ -210,7 +226,9 @@ class _Matching:
 
 
 def _is_usual(layout: LeafLayout, source: Leaf, leaf: Leaf) -> bool:
-    """Whether a layout is expected: products sum over the same numbers; else, a weight is a transposed kernel."""
+    """Whether a layout is expected: products sum over the same numbers; else, a weight
+    is a transposed kernel.
+    """
     if not source.summed or not leaf.summed:
         kernels = {path.endswith("kernel") for path in (source.path, leaf.path)}
         is_turned = len(kernels) == 2 and words_of(source.path)[-1:] == ["weight"]
@@ -238,9 +256,11 @@ def _ranks(leaves: Sequence[Leaf]) -> list[int]:
 def _bundles(
     leaves: Sequence[Leaf], parts: Sequence[Leaf]
 ) -> Iterator[tuple[Leaf, list[Leaf]]]:
-    """Each leaf that is several of the other model's in one, with these, in their likeliest order.
+    """Each leaf that is several of the other model's in one, with these, in their
+    likeliest order.
 
-    Those are of the modules whose other leaves are joined already, as biases beside kernels; else their names decide.
+    Those are of the modules whose other leaves are joined already, as biases beside
+    kernels; else their names decide.
     """
     modules: dict[str, list[str]] = {}
     free = list(parts)
@@ -272,7 +292,9 @@ def _likeliest_parts(
 def _of_one_shape(
     leaf: Leaf, free: Sequence[Leaf], modules: Sequence[str]
 ) -> Iterator[list[Leaf]]:
-    """Of each family, the leaves that are most alike to another one, as many as make it up."""
+    """Of each family, the leaves that are most alike to another one, as many as make it
+    up.
+    """
     for family in families(free):
         shape = family[0].shape
         count, rest = divmod(leaf.size, family[0].size)
@@ -289,7 +311,9 @@ def _of_one_shape(
 
 
 def _of_two_shapes(leaf: Leaf, free: Sequence[Leaf]) -> Iterator[list[Leaf]]:
-    """Two matrices of one module and kind, of different shapes, that make up a leaf in this order."""
+    """Two matrices of one module and kind, of different shapes, that make up a leaf in
+    this order.
+    """
     for first, second in permutations(free, 2):
         if first.size + second.size != leaf.size or first.module != second.module:
             continue
@@ -302,7 +326,9 @@ def _of_two_shapes(leaf: Leaf, free: Sequence[Leaf]) -> Iterator[list[Leaf]]:
 
 
 def families(leaves: Iterable[Leaf]) -> list[list[Leaf]]:
-    """Leaves of one shape whose paths differ in one name, in the order of their names and numbers."""
+    """Leaves of one shape whose paths differ in one name, in the order of their names
+    and numbers.
+    """
     groups: dict[Any, list[Leaf]] = {}
     for leaf in sorted(leaves, key=_natural_order):
         names = leaf.path.split("/")
@@ -322,7 +348,9 @@ def _natural_order(leaf: Leaf) -> list[tuple[bool, int, str]]:
 
 
 def _may_be_the_same(leaf: Leaf, other: Leaf) -> bool:
-    """Whether both may be the same parameter: of one size and kind, and not the one a vector and the other none."""
+    """Whether both may be the same parameter: of one size and kind, and not the one a
+    vector and the other none.
+    """
     if leaf.size != other.size or not may_be_one_kind(leaf.path, other.path):
         return False
     return _is_vector(leaf) == _is_vector(other)

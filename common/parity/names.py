@@ -29,7 +29,9 @@ KINDS = ("weight", "bias", "mean", "var")
 
 @dataclass(frozen=True)
 class _Name:
-    """What a path tells: the kind of the leaf, its words, the pairs of letters in these, and its numbers."""
+    """What a path tells: the kind of the leaf, its words, the pairs of letters in
+    these, and its numbers.
+    """
 
     kind: str
     words: frozenset[str]
@@ -57,7 +59,9 @@ def may_be_one_kind(path: str, other_path: str) -> bool:
 
 
 def spelled(path: str) -> str:
-    """A path with one name for what all frameworks call otherwise: a weight that is a kernel, or a scale."""
+    """A path with one name for what all frameworks call otherwise: a weight that is a
+    kernel, or a scale.
+    """
     module, _, name = path.replace(".", "/").rpartition("/")
     return f"{module}/{'/'.join(_canonical_words().get(name, (name,)))}"
 
@@ -112,7 +116,9 @@ def _share(first: frozenset[str], second: frozenset[str]) -> float:
 
 
 def _alike_numbers(first: Sequence[str], second: Sequence[str]) -> float:
-    """The share of the numbers of the shorter path with which the longer one begins, or ends."""
+    """The share of the numbers of the shorter path with which the longer one begins, or
+    ends.
+    """
     shorter = min(len(first), len(second))
     if not shorter:
         return float(len(first) == len(second))

@@ -20,7 +20,9 @@ OF_PARAMETERS = "gradients of parameters"
 
 @dataclass(frozen=True)
 class Pair:
-    """The programs of both models in one mode, of the reference and of the candidate, and what each is called with."""
+    """The programs of both models in one mode, of the reference and of the candidate,
+    and what each is called with.
+    """
 
     r: Any
     c: Any
@@ -39,7 +41,9 @@ class Pair:
         return self.r.gradient(self.mine), self.c.gradient(self.given)
 
     def gradient_errors(self, first: Result, second: Result) -> dict[str, float]:
-        """The largest difference of the gradient of each input, and of the parameters, by the name of the quantity."""
+        """The largest difference of the gradient of each input, and of the parameters,
+        by the name of the quantity.
+        """
         errors = {}
         of_inputs = zip(first.of_inputs, second.of_inputs, strict=False)
         for n, (wanted, own) in enumerate(of_inputs, 1):
@@ -56,7 +60,9 @@ class Pair:
     def most_different_gradient(
         self, first: Result, second: Result, tolerance: float
     ) -> str:
-        """The reference's parameter whose gradients differ most, and in how many of its numbers."""
+        """The reference's parameter whose gradients differ most, and in how many of its
+        numbers.
+        """
         words, worst = "", 0.0
         for leaf, wanted, own in self._param_gradients(first, second):
             error = largest([wanted], [own], first.of_params)
@@ -70,7 +76,9 @@ class Pair:
     def _param_gradients(
         self, first: Result, second: Result
     ) -> Iterator[tuple[Leaf, np.ndarray, np.ndarray]]:
-        """Leaves of the reference with their gradients in both, as far as the candidate's can be given back."""
+        """Leaves of the reference with their gradients in both, as far as the
+        candidate's can be given back.
+        """
         sets = max(map(len, first.of_params))
         totals = [np.zeros((sets, *a.shape[1:]), a.dtype) for a in first.of_params]
         known: set[int] = set()
@@ -86,7 +94,9 @@ class Pair:
             yield self.r.params[n], first.of_params[n], totals[n]
 
     def tapes(self) -> tuple[Tape, Tape, list[tuple[int, int]]]:
-        """All values of both, and the numbers of those outputs and new states that ought to be the same."""
+        """All values of both, and the numbers of those outputs and new states that
+        ought to be the same.
+        """
         tape = self.r.tape(self.mine)
         tape_of_candidate = self.c.tape(self.given)
         first, second = moved_starts(tape, tape_of_candidate)
@@ -110,7 +120,9 @@ class Pair:
 def leaf_errors(
     matches: Sequence[Match], reference: Any, candidate: Any, among: Any = ()
 ) -> list[float]:
-    """The largest difference of each leaf of the candidate from what it is of the reference's; 0 without a partner."""
+    """The largest difference of each leaf of the candidate from what it is of the
+    reference's; 0 without a partner.
+    """
     pairs = zip(matches, candidate, strict=True)
     return [
         0.0 if m.layout is None else largest([m.layout.convert(reference)], [a], among)

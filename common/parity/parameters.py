@@ -1,4 +1,6 @@
-"""Which parameter of the candidate is which of the reference: names and shapes propose it, and derivatives decide."""
+"""Which parameter of the candidate is which of the reference: names and shapes propose
+it, and derivatives decide.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +21,8 @@ class ParameterMatches:
     """How the parameters of two programs are matched.
 
     Args:
-        proposed: a match for each leaf of the candidate, by names, shapes, values and the mapping.
+        proposed: a match for each leaf of the candidate, by names, shapes, values and
+            the mapping.
         matches: the same, after the derivatives decided.
         conditions, mapping: of `trigru.common.parity.conditions`.
         remarks: sentences about parameters that are tied, added up or scaled.
@@ -42,9 +45,8 @@ def match_parameters(
 ) -> ParameterMatches:
     """The matches of the candidate's parameters.
 
-    Args:
-        reference, candidate: the programs.
-        mine, own: arguments of each, in all sets; the candidate's parameters are its own.
+    Args: reference, candidate: the programs. mine, own: arguments of each, in all sets;
+        the candidate's parameters are its own.
         mapping: of `compare`.
         say: takes a sentence about what is done next.
     """
@@ -77,7 +79,8 @@ def match_parameters(
         if isinstance(m.layout, Transform):
             sources = listed(reference.params[n].path for n in m.layout.sources)
             result.remarks.append(
-                f"{leaf.path} is computed of {sources}, so that it may train at another rate: gradients of these and "
-                "steps of training are not compared."
+                f"{leaf.path} is computed of {sources}, so that it may train at "
+                "another rate: gradients of these and steps of training are not "
+                "compared."
             )
     return result

@@ -26,11 +26,15 @@ from .programs import RULES, STOPS, TracedProgram
 from .report import Location, Place, located, location
 from .statements import argument_at, hand_overs, makers, statements, text_of
 
-#: The most stopped gradients and rules of one's own that are left out, to see whether the gradients agree.
+#: The most stopped gradients and rules of one's own that are left out, to see whether
+#: the gradients agree.
 OBSTACLES = 12
 MOST_ORIGINS = 64  # the most values that are followed back to the lines that made them
 
-IN_ANOTHER_ORDER = "The reference has these numbers in another order, and with that order the outputs agree."
+IN_ANOTHER_ORDER = (
+    "The reference has these numbers in another order, and with that "
+    "order the outputs agree."
+)
 WITH_ANOTHER_VALUE = "With another value here, the outputs agree."
 WITH_ITS_VALUE = "With the reference's value here, the outputs agree."
 PARTS = "Its operands agree with the reference, its result does not."
@@ -42,7 +46,9 @@ IS_MISSING = "The candidate does not compute this."
 
 
 def places_of(search: Search) -> Iterator[Place]:
-    """The places at which programs part, the likeliest cause first, each line once; none if all outputs agree."""
+    """The places at which programs part, the likeliest cause first, each line once;
+    none if all outputs agree.
+    """
     if not search.wrong:
         return
     shown: set[tuple[str, int]] = set()
@@ -81,7 +87,9 @@ def _places(search: Search) -> Iterator[Place]:
 
 
 def _choices(search: Search, result: Trial | None) -> Iterator[Place]:
-    """The lines that may have chosen a wrong operand, if another one makes the outputs agree."""
+    """The lines that may have chosen a wrong operand, if another one makes the outputs
+    agree.
+    """
     chosen = first_that_mends(search, of_operands(search, search.first))
     if chosen is None and result is not None:
         joins = result.step.moves and len(result.step.operands) > 1
@@ -108,14 +116,17 @@ def _without_mend(search: Search, result: Trial | None) -> Iterator[Place]:
     callers = of_user(steps[0].lines())[1:3]
     nearby += _elsewhere(search, steps[0], callers, IS_CALLED)
     yield from apart[:1]
-    # The steps of one line, as in the rounds of a loop, only heal together, which may be far from where they part.
+    # The steps of one line, as in the rounds of a loop, only heal together, which may
+    # be far from where they part.
     if len(steps) > 1 and len(set(map(_line, steps))) == 1:
         yield from nearby[:1]
     yield from [*healed, *apart[1:], *nearby]
 
 
 def _counterpart(search: Search, step: Step) -> Step | None:
-    """The step of the reference that does what a step of the candidate ought to, as far as can be told."""
+    """The step of the reference that does what a step of the candidate ought to, as far
+    as can be told.
+    """
     others = search.counterparts(step) or search.first_of_reference
     return others[0] if others else None
 
@@ -161,11 +172,13 @@ def _line(step: Step) -> CodeLine | None:
 def _lines_of_choice(search: Search, trial: Trial) -> list[CodeLine]:
     """The lines that may have chosen the operand of a step, the likeliest first.
 
-    Those are: where it was moved last, if its numbers are right and stand elsewhere; where it is handed on, as in a
-    `return`, between where it is made and used; where it is used, and made.
+    Those are: where it was moved last, if its numbers are right and stand elsewhere;
+    where it is handed on, as in a `return`, between where it is made and used; where it
+    is used, and made.
     """
     trial = _of_parts(search, trial)
-    way = []  # the steps that moved it, the last first, and that which made it, if any did
+    # the steps that moved it, the last first, and that which made it, if any did
+    way = []
     step = search.candidate.made(trial.value)
     while step is not None:
         way.append(step)
@@ -187,7 +200,9 @@ def _lines_of_choice(search: Search, trial: Trial) -> list[CodeLine]:
 
 
 def _of_parts(search: Search, trial: Trial) -> Trial:
-    """Where values are joined, the part that is another one than the reference has there."""
+    """Where values are joined, the part that is another one than the reference has
+    there.
+    """
     first, second = search.reference, search.candidate
     mine = second.made(second.base(trial.value))
     other = first.made(first.base(trial.with_value))
@@ -203,7 +218,9 @@ def _of_parts(search: Search, trial: Trial) -> Trial:
 
 
 def _shared(search: Search) -> Iterator[Place]:
-    """The steps that make operands of several steps at which the programs part, or move them last before these."""
+    """The steps that make operands of several steps at which the programs part, or move
+    them last before these.
+    """
     tape = search.candidate
     counts: dict[int, int] = {}
     for step in search.first:
@@ -249,7 +266,9 @@ def _origins(tape: Tape, step: Step) -> list[Step]:
 
 
 def rounded(program: Any) -> Iterator[Place]:
-    """The lines at which a program takes numbers to a narrower dtype than those of its parameters."""
+    """The lines at which a program takes numbers to a narrower dtype than those of its
+    parameters.
+    """
     real = filter(is_float, jax.tree.leaves(program.model.params))
     widest = max(jnp.finfo(leaf.dtype).bits for leaf in real)
     for equation, here in _placed(program, frozenset({"convert_element_type"})):
@@ -276,7 +295,9 @@ def _optimizer_of(model: Model) -> Location | None:
 
 
 def left_out(pair: Pair, tolerance: float) -> Iterator[Place]:
-    """The equations without which the gradients of a pair agree: a stopped gradient, or a wrong rule of one's own."""
+    """The equations without which the gradients of a pair agree: a stopped gradient, or
+    a wrong rule of one's own.
+    """
     first, second = pair.gradients()
 
     def agree(first: Any, second: Any) -> bool:
@@ -294,7 +315,9 @@ def left_out(pair: Pair, tolerance: float) -> Iterator[Place]:
 
 
 def with_rules(places: Iterable[Place], program: Any) -> Iterator[Place]:
-    """The places at which gradients part, each behind the lines of the derivative of its own that is called there."""
+    """The places at which gradients part, each behind the lines of the derivative of
+    its own that is called there.
+    """
     rules = {}
     for here, obstacles in _obstacles(program).items():
         rules[here.file, here.line] = obstacles[0]
@@ -309,7 +332,9 @@ def with_rules(places: Iterable[Place], program: Any) -> Iterator[Place]:
 
 
 def _obstacles(program: Any) -> dict[Location, list[Any]]:
-    """The equations that stop a gradient or have a rule for it, by their line: an unrolled loop has several on one."""
+    """The equations that stop a gradient or have a rule for it, by their line: an
+    unrolled loop has several on one.
+    """
     result: dict[Location, list[Any]] = {}
     for equation, here in _placed(program, STOPS | RULES):
         result.setdefault(here, []).append(equation)
@@ -317,7 +342,9 @@ def _obstacles(program: Any) -> dict[Location, list[Any]]:
 
 
 def _rule(equation: Any) -> list[Location]:
-    """The first lines of the user's function that a custom derivative takes backward; none for a stopped gradient."""
+    """The first lines of the user's function that a custom derivative takes backward;
+    none for a stopped gradient.
+    """
     function = getattr(equation.params.get("bwd"), "f", None)
     code = getattr(function, "__code__", None)
     if code is None:
@@ -332,7 +359,9 @@ def _rule(equation: Any) -> list[Location]:
 
 
 def _placed(program: Any, primitives: frozenset[str]) -> Iterator[tuple[Any, Location]]:
-    """The equations of some primitives in a trace, each with its line; none of a module of PyTorch."""
+    """The equations of some primitives in a trace, each with its line; none of a module
+    of PyTorch.
+    """
     if not isinstance(program, TracedProgram):
         return
     for equation, outside in equations(program.closed.jaxpr):

@@ -1,4 +1,6 @@
-"""A model as a program: traced by JAX in float64 where it can be, and evaluated in NumPy."""
+"""A model as a program: traced by JAX in float64 where it can be, and evaluated in
+NumPy.
+"""
 
 import re
 import traceback
@@ -23,7 +25,9 @@ from ..program.tape import Tape, TraceTape
 from .values import Arguments, weights_of
 
 DECIMALS = 64  # arrays of at most so many constants are read as decimals
-JITTER = 0.5  # constants of a narrow dtype are moved by so much of their last digit, to see what their rounding does
+#: constants of a narrow dtype are moved by so much of their last digit, to see what
+#: their rounding does
+JITTER = 0.5
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
 STOPS, RULES = (
     frozenset({"stop_gradient"}),
@@ -40,13 +44,17 @@ RANDOM = (
 
 
 def program_of(model: Model, inputs: tuple[Any, ...], mode: str) -> Any:
-    """A model in one mode, for inputs of these shapes, as a program that can be evaluated in float64."""
+    """A model in one mode, for inputs of these shapes, as a program that can be
+    evaluated in float64.
+    """
     make = model.programs or TracedProgram
     return make(model, inputs, mode)
 
 
 class Result:
-    """What a program returns: leaves with an axis of sets in front, or their numbers; gradients where there are any."""
+    """What a program returns: leaves with an axis of sets in front, or their numbers;
+    gradients where there are any.
+    """
 
     def __init__(self, program: Any, values: Sequence[Any]):
         sizes = len(program.outputs), len(program.states), len(program.params)
@@ -62,7 +70,9 @@ def _parts(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
 
 
 class TracedProgram:
-    """A model in one mode, for inputs of some shapes and dtypes; after a call in the mode `before`, if there is one."""
+    """A model in one mode, for inputs of some shapes and dtypes; after a call in the
+    mode `before`, if there is one.
+    """
 
     def __init__(
         self, model: Model, inputs: tuple[Any, ...], mode: str, before: str = ""
@@ -81,18 +91,24 @@ class TracedProgram:
         ]
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
-        """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
+        """The outputs and the new state; with a jitter, narrow constants are moved
+        within their rounding.
+        """
         constants = _Constants(jitter)
         values = _evaluator(self.closed, constants=constants)(*arguments.all())
         self.narrow_constants = constants.narrow
         return Result(self, values)
 
     def gradient(self, arguments: Arguments) -> Result:
-        """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
+        """The outputs, and the gradients of their sum, each weighted, by parameters and
+        inputs.
+        """
         return Result(self, self._evaluate_gradient(*arguments.all(), *self._weights))
 
     def gradient_without(self, some: Sequence[Any], arguments: Arguments) -> Result:
-        """As `gradient`, with the derivative of the values of some equations of the trace in place of their own."""
+        """As `gradient`, with the derivative of the values of some equations of the
+        trace in place of their own.
+        """
         backward = partial(
             self._backward, forward=jaxpr_as_fun(_without(self.closed, some))
         )
@@ -102,7 +118,9 @@ class TracedProgram:
         return Result(self, evaluate(*arguments.all(), *self._weights))
 
     def tree(self, leaves: Sequence[np.ndarray]) -> Any:
-        """The model's own pytree of parameters, of leaves with an axis of one set in front."""
+        """The model's own pytree of parameters, of leaves with an axis of one set in
+        front.
+        """
         return self._to_params([jnp.asarray(a[0]) for a in leaves])
 
     def tape(self, arguments: Arguments) -> Tape:
@@ -126,7 +144,9 @@ class TracedProgram:
     def run(
         self, arguments: Arguments, inputs: tuple[Any, ...], *, jit: bool
     ) -> list[Any]:
-        """The outputs for the first set of parameters, as JAX computes them in the model's own dtypes."""
+        """The outputs for the first set of parameters, as JAX computes them in the
+        model's own dtypes.
+        """
         params, state = (
             [a[0] for a in some] for some in (arguments.params, arguments.state)
         )
@@ -136,7 +156,9 @@ class TracedProgram:
     def own(
         self, params: Any, state: Any, inputs: tuple[Any, ...]
     ) -> tuple[Any, list[Any], tuple[Any, Any]]:
-        """The outputs in the model's own dtypes, as a function of a list of the parameters, and of state and inputs."""
+        """The outputs in the model's own dtypes, as a function of a list of the
+        parameters, and of state and inputs.
+        """
 
         def function(leaves: list[Any], rest: tuple[Any, Any]) -> Any:
             outputs, _ = self.model(self._to_params(leaves), *rest, self.mode)
@@ -161,7 +183,8 @@ class TracedProgram:
             raise InputError(f"{self.model.name} returns no array.")
         if len(new_state) != len(state):
             raise InputError(
-                f"{self.model.name} returns a state of {len(new_state)} arrays, expected {len(state)}, as it took."
+                f"{self.model.name} returns a state of {len(new_state)} arrays, "
+                f"expected {len(state)}, as it took."
             )
         return [*map(jnp.asarray, arrays), *new_state]
 
@@ -228,17 +251,23 @@ _evaluator = partial(Evaluator, wide=True, draws=False)
 
 
 def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputError:
-    """An error that names a model which raised another one, the arrays that it was given, and the user's line."""
+    """An error that names a model which raised another one, the arrays that it was
+    given, and the user's line.
+    """
     given = ", ".join(f"{a.dtype}{list(a.shape)}" for a in inputs)
     own = innermost(traceback.extract_tb(error.__traceback__))
     where = f" at {shown(own.file)}:{own.line}" if own else ""
-    message = f"{model.name} fails{where} with the inputs {given}: {type(error).__name__}: {brief(error)}"
+    message = (
+        f"{model.name} fails{where} with the inputs {given}: "
+        f"{type(error).__name__}: {brief(error)}"
+    )
     advice = model.hint
     lacking = re.search(r"missing \d+ required [\w -]*arguments?: '(\w+)'", str(error))
     if axis := re.search(r"unbound axis name: (\w+)", str(error)):
         advice = (
-            "Batch normalization looks for an axis of this name: give Model.equinox batched=True and "
-            f"axis_name={axis[1]!r}; make modules of linen and NNX without axis_name."
+            "Batch normalization looks for an axis of this name: give Model.equinox "
+            f"batched=True and axis_name={axis[1]!r}; make modules of linen and NNX "
+            "without axis_name."
         )
     elif lacking and lacking[1] == "state":
         advice = (
@@ -246,16 +275,19 @@ def failed(model: Any, inputs: Sequence[Any], error: BaseException) -> InputErro
         )
     elif lacking:
         advice = (
-            f"If {lacking[1]} tells training from evaluation, give the model train={{{lacking[1]!r}: True}} and "
-            f"eval={{{lacking[1]!r}: False}}; if it is an input, pass a tuple of inputs."
+            f"If {lacking[1]} tells training from evaluation, give the model "
+            f"train={{{lacking[1]!r}: True}} and eval={{{lacking[1]!r}: False}}; if it "
+            "is an input, pass a tuple of inputs."
         )
     return InputError(f"{message.rstrip('.')}. {advice}" if advice else message)
 
 
 class _Constants:
-    """Changes the constants of a program: a narrow one becomes the shortest decimal that is rounded to it.
+    """Changes the constants of a program: a narrow one becomes the shortest decimal
+    that is rounded to it.
 
-    What is no short decimal is `narrow`, and moved within its rounding, with jitter as a seed; 0 moves nothing.
+    What is no short decimal is `narrow`, and moved within its rounding, with jitter as
+    a seed; 0 moves nothing.
     """
 
     def __init__(self, jitter: int = 0):
@@ -288,7 +320,9 @@ class _Constants:
 
 
 def _decimal(value: float, dtype: Any) -> tuple[float, bool]:
-    """The shortest decimal that is rounded to a number of a narrow dtype, and whether it is short: meant, then."""
+    """The shortest decimal that is rounded to a number of a narrow dtype, and whether
+    it is short: meant, then.
+    """
     most = max(int(-np.log10(float(jnp.finfo(dtype).eps))) - 1, 1)
     for digits in range(1, 10) if np.isfinite(value) else ():
         decimal = float(f"{value:.{digits}g}")

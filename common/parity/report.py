@@ -1,4 +1,6 @@
-"""The report on a comparison of two models: its record, and the lines of code that it names."""
+"""The report on a comparison of two models: its record, and the lines of code that it
+names.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,11 +34,12 @@ VERDICTS = {
 class Location:
     """A line of code and what it computes.
 
-    Args:
-        file, line, text: of the line of the user's code; of a library's if no other led there.
+    Args: file, line, text: of the line of the user's code; of a library's if no other
+        led there.
         operation: the JAX primitive; empty for a line that computes nothing.
         shape: of the result.
-        library: the innermost line, where that is a library's, as "flax/linen/linear.py:287"; empty otherwise.
+        library: the innermost line, where that is a library's, as
+            "flax/linen/linear.py:287"; empty otherwise.
         operands: what it is computed of, as "float64[8,4]".
     """
 
@@ -51,7 +54,10 @@ class Location:
     @property
     def brief(self) -> str:
         """It in a few words, as "impls/nnx.py:62 (dot_general of shape (3, 5))"."""
-        return f"{'/'.join(self.file.split('/')[-2:])}:{self.line} ({self.operation} of shape {self.shape})"
+        return (
+            f"{'/'.join(self.file.split('/')[-2:])}:{self.line} ({self.operation} "
+            f"of shape {self.shape})"
+        )
 
     def __str__(self) -> str:
         place = f"{shown(self.file)}:{self.line}"
@@ -71,7 +77,8 @@ class Place:
 
     Args:
         candidate: the line at which it does; None if it lacks what the reference has.
-        reference: the line of the reference at which it went another way; None if that is not known.
+        reference: the line of the reference at which it went another way; None if that
+            is not known.
         cause: how the place was chosen; empty if there is a mend.
         mend: a change that makes the outputs equal, tried out; empty if none is known.
     """
@@ -94,7 +101,9 @@ class Matched:
 
 @dataclass(frozen=True)
 class Parameters:
-    """The leaves of both models: those that are matched, and those of each that have no partner."""
+    """The leaves of both models: those that are matched, and those of each that have no
+    partner.
+    """
 
     matched: tuple[Matched, ...] = ()
     only_reference: tuple[str, ...] = ()
@@ -131,13 +140,18 @@ class Comparison:
         reason: a sentence that says why.
         places: where they part, in the order in which they are told.
         parameters: which leaf is which.
-        errors: the largest difference of each quantity in float64, relative to its largest magnitude.
+        errors: the largest difference of each quantity in float64, relative to its
+            largest magnitude.
         remarks: sentences about what was not compared, or is worth knowing.
-        draws: sentences about parameters that both models draw from different distributions.
-        conditions: what has to be done to parameters, beyond another layout, if the verdict is "only if".
+        draws: sentences about parameters that both models draw from different
+            distributions.
+        conditions: what has to be done to parameters, beyond another layout, if the
+            verdict is "only if".
         mapping: lines of a mapping that does it.
-        agreed: how many values of the candidate the reference has, too, and how many it has on the way.
-        converted: the candidate's parameters with the reference's values, in the order of its leaves.
+        agreed: how many values of the candidate the reference has, too, and how many it
+            has on the way.
+        converted: the candidate's parameters with the reference's values, in the order
+            of its leaves.
         converted_state: its state with the reference's values, as far as both have it.
     """
 
@@ -174,15 +188,23 @@ class Comparison:
         return "\n".join(self._lines()).rstrip()
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. {self.reason}".rstrip()
+        yield (
+            f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. "
+            f"{self.reason}"
+        ).rstrip()
         if self.places:
             yield "\nWhere they part:"
         for number, place in enumerate(self.places[:4], 1):
-            yield f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}".rstrip()
+            yield (
+                f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}"
+            ).rstrip()
             yield from [f"    candidate {place.candidate}"] if place.candidate else []
             yield from [f"    reference {place.reference}"] if place.reference else []
         if self.agreed[1]:
-            yield f"\n{self.agreed[0]} of {self.agreed[1]} values of the candidate agree with the reference."
+            yield (
+                f"\n{self.agreed[0]} of {self.agreed[1]} values of the candidate "
+                "agree with the reference."
+            )
         if self.errors:
             yield "\nLargest differences in float64, relative to the largest magnitude:"
         width = max(map(len, self.errors), default=0)
@@ -190,9 +212,13 @@ class Comparison:
             f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items()
         )
         matched, alone = self.parameters.matched, self.parameters.only_candidate
-        yield f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of the candidate are matched."
+        yield (
+            f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of "
+            "the candidate are matched."
+        )
         yield from (
-            f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by {pair.by})"
+            f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by "
+            f"{pair.by})"
             for pair in matched
         )
         yield from (f"  {path}: only the candidate has it" for path in alone)
@@ -216,7 +242,9 @@ class Comparison:
 
 
 def location(step: Step | None, tape: Tape) -> Location | None:
-    """The line of the user's code that led to a step; None if JAX kept no traceback, or for no step."""
+    """The line of the user's code that led to a step; None if JAX kept no traceback, or
+    for no step.
+    """
     if step is None:
         return None
     values = (tape.values[n] for n in step.operands)
@@ -234,7 +262,9 @@ def located(
     shape: tuple[int, ...],
     operands: tuple[str, ...] = (),
 ) -> Location | None:
-    """The first of some lines that is of the user's code, the innermost first; None if there is no line."""
+    """The first of some lines that is of the user's code, the innermost first; None if
+    there is no line.
+    """
     lines = without_tracing(lines)
     if not lines:
         return None

@@ -1,13 +1,17 @@
-"""Which number of the candidate's parameters is which of the reference's, told by what the programs do with it.
+"""Which number of the candidate's parameters is which of the reference's, told by what
+the programs do with it.
 
-Two programs that are one function, but for where their parameters stand, have the same derivative by the same number.
-So all numbers of both models get one value, and the gradients sort them into roles: numbers with one derivative have
-one role. Each role gets a value of its own, and so on, until all numbers are told apart, as in the colour refinement
-of graphs. Where roles are symmetric, as the units of a hidden layer, any choice is right: names and shapes choose if
-they can, and else one number of each side is singled out.
+Two programs that are one function, but for where their parameters stand, have the same
+derivative by the same number. So all numbers of both models get one value, and the
+gradients sort them into roles: numbers with one derivative have one role. Each role
+gets a value of its own, and so on, until all numbers are told apart, as in the colour
+refinement of graphs. Where roles are symmetric, as the units of a hidden layer, any
+choice is right: names and shapes choose if they can, and else one number of each side
+is singled out.
 
-Numbers of one model that have the same derivative whatever the values are added up, as two biases: the first of them
-stands for all. What has no derivative has no effect, and no role.
+Numbers of one model that have the same derivative whatever the values are added up, as
+two biases: the first of them stands for all. What has no derivative has no effect, and
+no role.
 """
 
 from collections.abc import Sequence
@@ -25,7 +29,8 @@ from .values import Arguments, largest
 
 #: The largest difference of outputs that are the same.
 SAME_OUTPUTS = 1e-9
-#: How many numbers may be told apart, how many gradients of a program are computed, and of how many numbers in all.
+#: How many numbers may be told apart, how many gradients of a program are computed, and
+#: of how many numbers in all.
 MOST_NUMBERS, MOST_GRADIENTS, MOST_WORK = 2_000_000, 400, 20_000_000
 DRAWS = 3  # how often values are drawn until roles tell both models apart alike
 #: How many options of a leaf are tried as a hint.
@@ -44,7 +49,8 @@ def match_by_roles(
     Args:
         reference, candidate: the programs.
         mine, own: a set of arguments of each.
-        matches: of the candidate's leaves, by names and shapes: their options are tried first, and mappings bind.
+        matches: of the candidate's leaves, by names and shapes: their options are tried
+            first, and mappings bind.
     """
     bound = [n for n, m in enumerate(matches) if m.by == "the mapping"]
     sources: set[int] = set()
@@ -77,7 +83,9 @@ def outputs_agree(
     both: tuple[Arguments, Arguments],
     matches: Sequence[Match],
 ) -> bool:
-    """Whether the candidate returns the reference's outputs, with the parameters that matches make of the reference's."""
+    """Whether the candidate returns the reference's outputs, with the parameters that
+    matches make of the reference's.
+    """
     mine, own = both
     params = converted(matches, mine.params, own.params)
     outputs = candidate.forward(replace(own, params=params)).outputs
@@ -85,7 +93,9 @@ def outputs_agree(
 
 
 class _Roles:
-    """Tells the numbers of two programs apart: the classes of both, one behind the other, are refined together."""
+    """Tells the numbers of two programs apart: the classes of both, one behind the
+    other, are refined together.
+    """
 
     def __init__(self, first: Numbers, second: Numbers, matches: Sequence[Match]):
         self._first, self._second, self._matches = first, second, matches
@@ -94,7 +104,9 @@ class _Roles:
         self._gradients_left = max(20, min(MOST_GRADIENTS, MOST_WORK // work))
 
     def partners(self) -> dict[int, int] | None:
-        """For each chosen number of the candidate, that of the reference; None if the programs differ."""
+        """For each chosen number of the candidate, that of the reference; None if the
+        programs differ.
+        """
         count = len(self._first.chosen)
         if count != len(self._second.chosen):
             return None
@@ -126,7 +138,9 @@ class _Roles:
         )
 
     def _settled(self, classes: np.ndarray) -> np.ndarray | None:
-        """The classes refined until gradients tell no more apart; None where one class has more of one model."""
+        """The classes refined until gradients tell no more apart; None where one class
+        has more of one model.
+        """
         while True:
             refined = self._refined_once(classes)
             if refined is None or refined.max() == classes.max():
@@ -154,13 +168,17 @@ class _Roles:
         return None
 
     def _derivatives(self, side: Numbers, chosen: np.ndarray) -> np.ndarray:
-        """The derivatives by the chosen numbers, with these values; the others of a group are 0."""
+        """The derivatives by the chosen numbers, with these values; the others of a
+        group are 0.
+        """
         values = np.zeros((len(chosen), side.size))
         values[:, side.chosen] = chosen
         return side.derivatives(values)[side.chosen]
 
     def _hints(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each leaf, and each of its options, pairs of places among the chosen numbers of both."""
+        """For each leaf, and each of its options, pairs of places among the chosen
+        numbers of both.
+        """
         place_r, place_c = self._first.places, self._second.places
         hints = []
         for leaf, begin in self._second.starts.items():
@@ -178,7 +196,9 @@ class _Roles:
     def _told_by(
         self, hints: Sequence[tuple[np.ndarray, np.ndarray]], classes: np.ndarray
     ) -> np.ndarray | None:
-        """The classes in which pairs of hints are told apart; None if they tell nothing new, or are wrong."""
+        """The classes in which pairs of hints are told apart; None if they tell nothing
+        new, or are wrong.
+        """
         sizes = np.bincount(classes)
         told = classes.copy()
         following = len(sizes)
@@ -198,7 +218,9 @@ class _Roles:
 
 
 def _singled_out(classes: np.ndarray) -> np.ndarray:
-    """The classes with one number of each model taken out of the smallest class that has several."""
+    """The classes with one number of each model taken out of the smallest class that
+    has several.
+    """
     first, second = np.split(classes, 2)
     sizes = np.bincount(first)
     smallest = np.argmin(np.where(sizes > 1, sizes, len(classes)))

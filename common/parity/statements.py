@@ -1,4 +1,6 @@
-"""The statements of the user's code around a line: where modules are made, and values handed on."""
+"""The statements of the user's code around a line: where modules are made, and values
+handed on.
+"""
 
 import ast
 import linecache
@@ -14,7 +16,8 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 FIRST = 3  # so many lines of a function are shown at most
 #: The keywords of a module's constructor on which an operation depends.
 KEYWORDS = {
-    "conv_general_dilated": "padding strides stride kernel_dilation dilation feature_group_count groups use_bias",
+    "conv_general_dilated": "padding strides stride kernel_dilation dilation "
+    "feature_group_count groups use_bias",
     "dot_general": "use_bias",
     "add": "epsilon eps",
     "max": "epsilon eps",
@@ -23,7 +26,9 @@ KEYWORDS = {
 
 
 def argument_at(line: CodeLine, keyword: str) -> CodeLine:
-    """The line at which an argument of a call is made: of a variable, where it is assigned last before the call."""
+    """The line at which an argument of a call is made: of a variable, where it is
+    assigned last before the call.
+    """
     for call in _around(line, ast.Call):
         for word in call.keywords:
             if word.arg == keyword:
@@ -53,12 +58,15 @@ def text_of(line: CodeLine) -> str:
 
 
 def makers(lines: Sequence[CodeLine], operation: str) -> Iterator[CodeLine]:
-    """The lines where the modules are made that a line calls as attributes, as `self.norm = LayerNorm(...)`.
+    """The lines where the modules are made that a line calls as attributes, as
+    `self.norm = LayerNorm(...)`.
 
-    Of a call of several lines, it is the one with the keyword on which the operation of the step depends.
+    Of a call of several lines, it is the one with the keyword on which the operation of
+    the step depends.
 
     Args:
-        lines: those that led to a step, the innermost first; the first of the user's code calls the module.
+        lines: those that led to a step, the innermost first; the first of the user's
+            code calls the module.
         operation: of the step.
     """
     place = next((n for n, line in enumerate(lines) if is_users(line)), 0)
@@ -90,7 +98,9 @@ def _nodes_of_class(line: CodeLine) -> Iterator[ast.AST]:
 
 
 def _pattern_of_target(node: ast.AST) -> str:
-    """What matches the use of an attribute or field that a statement assigns; empty for another statement."""
+    """What matches the use of an attribute or field that a statement assigns; empty for
+    another statement.
+    """
     targets: list[Any] = getattr(node, "targets", [])
     if isinstance(node, ast.AnnAssign):
         targets = [node.target]
@@ -102,7 +112,9 @@ def _pattern_of_target(node: ast.AST) -> str:
 
 
 def _line_of_keyword(call: ast.Call, operation: str) -> int:
-    """The line of the keyword of a call on which an operation depends; else the first line of the call."""
+    """The line of the keyword of a call on which an operation depends; else the first
+    line of the call.
+    """
     places = {word.arg: word.value.lineno for word in call.keywords}
     for name in KEYWORDS.get(operation, "").split():
         if name in places:
@@ -111,7 +123,9 @@ def _line_of_keyword(call: ast.Call, operation: str) -> int:
 
 
 def hand_overs(made: Sequence[CodeLine], used: Sequence[CodeLine]) -> list[CodeLine]:
-    """The lines that hand a value on between where it is made and used, as `return carry, memory` or `skip = h`."""
+    """The lines that hand a value on between where it is made and used, as `return
+    carry, memory` or `skip = h`.
+    """
     own = next(filter(is_users, made), None)
     function = _function_at(own) if own else None
     if own is None or function is None:
@@ -157,7 +171,9 @@ def statements(line: CodeLine) -> list[CodeLine]:
 
 
 def _is_plain(node: ast.expr | None) -> bool:
-    """Whether an expression hands values on: names, parts of them, and tuples of those."""
+    """Whether an expression hands values on: names, parts of them, and tuples of
+    those.
+    """
     if isinstance(node, ast.Tuple | ast.List):
         return bool(node.elts) and all(map(_is_plain, node.elts))
     if isinstance(node, ast.Attribute | ast.Subscript):

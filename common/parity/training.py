@@ -1,4 +1,6 @@
-"""How far parameters are apart after some steps of training, by SGD, by Adam, and by the models' own optimizers."""
+"""How far parameters are apart after some steps of training, by SGD, by Adam, and by
+the models' own optimizers.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,10 +27,12 @@ DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is
 
 
 def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
-    """How many steps of which optimizer, and the largest difference of the parameters after them.
+    """How many steps of which optimizer, and the largest difference of the parameters
+    after them.
 
-    A step may magnify rounding, as where training diverges. The last step that is compared is the one before. It is
-    found by training the reference twice, the second time with parameters that are moved in their last digit.
+    A step may magnify rounding, as where training diverges. The last step that is
+    compared is the one before. It is found by training the reference twice, the second
+    time with parameters that are moved in their last digit.
     """
     steps = STEPS
     if sum(p.size for p in pair.mine.params) > LARGE_MODEL:
@@ -55,7 +59,9 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
 
 
 def difference_of_steps(pair: Pair) -> tuple[float, str]:
-    """The largest difference of an update by the models' own optimizers, in the first step with any, and its name."""
+    """The largest difference of an update by the models' own optimizers, in the first
+    step with any, and its name.
+    """
     of_reference = _trained_by_its_own(pair.r, pair.mine)
     of_candidate = _trained_by_its_own(pair.c, pair.given)
     both = zip(of_reference, of_candidate, strict=True)
@@ -80,7 +86,9 @@ def _updates(
 
 
 def _rate_of_sgd(pair: Pair) -> float:
-    """A learning rate with which the first step moves the largest parameter by a hundredth."""
+    """A learning rate with which the first step moves the largest parameter by a
+    hundredth.
+    """
     gradients = pair.r.gradient(pair.mine).of_params
     steepest = max(np.abs(g).max(initial=0) for g in gradients)
     if not steepest:
@@ -90,7 +98,9 @@ def _rate_of_sgd(pair: Pair) -> float:
 
 
 def _moved_in_the_last_digit(params: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Two sets of parameters: those of a first set, and these with errors such as rounding makes."""
+    """Two sets of parameters: those of a first set, and these with errors such as
+    rounding makes.
+    """
     random = np.random.default_rng(11)
     epsilon = np.finfo(np.float64).eps
     result = []
@@ -103,7 +113,10 @@ def _moved_in_the_last_digit(params: Sequence[np.ndarray]) -> list[np.ndarray]:
 def _trained(
     program: Any, optimizer: Any, arguments: Arguments
 ) -> Iterator[list[np.ndarray]]:
-    """The parameters after each step. The optimizer sees one vector, so that JAX compiles it once."""
+    """The parameters after each step.
+
+    The optimizer sees one vector, so that JAX compiles it once.
+    """
     shapes = [p.shape for p in arguments.params]
     ends = np.cumsum([p.size for p in arguments.params])[:-1]
 
@@ -123,7 +136,9 @@ def _trained(
 def _trained_by_its_own(
     program: Any, arguments: Arguments
 ) -> Iterator[list[np.ndarray]]:
-    """The parameters after each step of the optimizer that a model brings, which sees the model's own pytree."""
+    """The parameters after each step of the optimizer that a model brings, which sees
+    the model's own pytree.
+    """
 
     def leaves(tree: Any) -> list[np.ndarray]:
         real = filter(is_float, jax.tree.leaves(tree))

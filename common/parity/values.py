@@ -1,4 +1,6 @@
-"""The values with which both models of a comparison are called, and how far their results are apart."""
+"""The values with which both models of a comparison are called, and how far their
+results are apart.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +13,8 @@ from ..program import is_key, wide
 from ..program.model import Model
 from ..program.sets import one_set
 
-#: The sets of values: parameters and inputs as given, and others in the place of the parameters; the third also has the
-#: inputs in another order.
+#: The sets of values: parameters and inputs as given, and others in the place of the
+#: parameters; the third also has the inputs in another order.
 AS_GIVEN, OTHERS = slice(0, 1), slice(1, 2)
 NOT_PERMUTED = slice(0, 2)  # both of these
 NOISE = 0.3  # how far values are moved, relative to their size
@@ -21,7 +23,9 @@ FLOOR = 1e-3  # of the largest magnitude among several arrays, below which none 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What a program is called with: leaves with an axis of sets in front, whose length is 1 where all are alike."""
+    """What a program is called with: leaves with an axis of sets in front, whose length
+    is 1 where all are alike.
+    """
 
     params: list[Any]
     state: list[Any]
@@ -44,7 +48,9 @@ def _of_sets(leaves: Sequence[Any], which: slice) -> list[Any]:
 
 
 def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
-    """Parameters as they are, and twice moved at random, so that zeros and ones hide nothing."""
+    """Parameters as they are, and twice moved at random, so that zeros and ones hide
+    nothing.
+    """
     result = []
     for n, value in enumerate(values, seed):
         size = 0.0
@@ -59,7 +65,9 @@ def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
 def state_sets(
     values: Sequence[np.ndarray], fixed: Collection[int] = ()
 ) -> list[np.ndarray]:
-    """A state as it is, and twice moved, but for `fixed` leaves; what is not negative, as a variance, stays so."""
+    """A state as it is, and twice moved, but for `fixed` leaves; what is not negative,
+    as a variance, stays so.
+    """
     result = []
     for n, value in enumerate(values):
         noise = np.random.default_rng(500 + n).standard_normal(value.shape)
@@ -76,8 +84,9 @@ def state_sets(
 def input_sets(leaves: Sequence[Any]) -> list[Any]:
     """Inputs as they are, twice, and with their numbers in another order.
 
-    What has two values, as a mask, stays. So do several inputs of integers: they may belong together, as the senders
-    and receivers of a graph, or tokens and their positions.
+    What has two values, as a mask, stays. So do several inputs of integers: they may
+    belong together, as the senders and receivers of a graph, or tokens and their
+    positions.
     """
     random = np.random.default_rng(7)
     arrays = [None if is_key(leaf) else np.asarray(leaf) for leaf in leaves]
@@ -100,7 +109,9 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
 
 
 def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
-    """A weight for each number of the outputs: their weighted sum is what is differentiated."""
+    """A weight for each number of the outputs: their weighted sum is what is
+    differentiated.
+    """
     weights = []
     for n, array in enumerate(outputs):
         random = np.random.default_rng(90 + n)
@@ -109,7 +120,9 @@ def weights_of(outputs: Sequence[Any]) -> list[np.ndarray]:
 
 
 def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Other inputs of the same kind: the first example alone, and a shorter second axis."""
+    """Other inputs of the same kind: the first example alone, and a shorter second
+    axis.
+    """
     leaves = [a for a in jax.tree.leaves(inputs) if not is_key(a)]
     batches = {a.shape[0] for a in leaves if a.ndim}
     if len(batches) == 1 and max(batches) > 1:
@@ -137,7 +150,9 @@ def varied(inputs: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
 def fixes_sizes(
     model: Model, inputs: tuple[Any, ...], varied_inputs: tuple[Any, ...]
 ) -> bool:
-    """Whether a model's function of the inputs brings an array as long as they are, whatever their sizes."""
+    """Whether a model's function of the inputs brings an array as long as they are,
+    whatever their sizes.
+    """
     try:
         before = jax.tree.leaves(model.given(inputs))
         after = jax.tree.leaves(model.given(varied_inputs))
@@ -155,9 +170,11 @@ def largest(
     own: Sequence[np.ndarray],
     among: Sequence[np.ndarray] = (),
 ) -> float:
-    """The largest difference of arrays, of each set relative to its largest magnitude; infinity for other shapes.
+    """The largest difference of arrays, of each set relative to its largest magnitude;
+    infinity for other shapes.
 
-    The largest magnitude `among` some arrays counts a thousandth, so that rounding of a gradient that is 0 is none.
+    The largest magnitude `among` some arrays counts a thousandth, so that rounding of a
+    gradient that is 0 is none.
     """
     magnitude = max((np.abs(a).max(initial=0) for a in among), default=0.0)
     most = 0.0

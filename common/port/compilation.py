@@ -1,4 +1,6 @@
-"""How programs are compiled for a check: without optimisation where they run once, and kept for the next time."""
+"""How programs are compiled for a check: without optimisation where they run once, and
+kept for the next time.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,7 +14,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from ..compat import watch_events
 
-#: Options of XLA without which it compiles faster on the CPU, to the same values. Not every version has each of them.
+#: Options of XLA without which it compiles faster on the CPU, to the same values. Not
+#: every version has each of them.
 _SLOW_TO_COMPILE = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
@@ -28,20 +31,26 @@ KEPT_SHARE = 0.8
 
 
 def jit_without_optimization(function: Callable[..., Any]) -> Any:
-    """`jax.jit`, which compiles in a sixth of the time: for a program that runs once, and not as users have it."""
+    """`jax.jit`, which compiles in a sixth of the time: for a program that runs once,
+    and not as users have it.
+    """
     return jax.jit(function, compiler_options=_quick_options())
 
 
 def compiled_quickly() -> AbstractContextManager[None]:
-    """Compile without LLVM's optimisations what is compiled meanwhile, also by a framework; XLA's own are the same."""
+    """Compile without LLVM's optimisations what is compiled meanwhile, also by a
+    framework; XLA's own are the same.
+    """
     return configured({"jax_disable_most_optimizations": True})
 
 
 @contextmanager
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
-    """Take compiled programs from a folder of nothing else, and keep there those that took so long to compile.
+    """Take compiled programs from a folder of nothing else, and keep there those that
+    took so long to compile.
 
-    None compiles everything anew. A folder that cannot be read or written, and a damaged entry, cost time alone.
+    None compiles everything anew. A folder that cannot be read or written, and a
+    damaged entry, cost time alone.
     """
     if folder is None:
         with configured({"jax_enable_compilation_cache": False}), _fresh_cache():
@@ -75,7 +84,9 @@ def _fresh_cache() -> Iterator[None]:
 
 @contextmanager
 def _damaged_entries() -> Iterator[list[str]]:
-    """What JAX says of entries that it cannot read or write, in place of its warnings."""
+    """What JAX says of entries that it cannot read or write, in place of its
+    warnings.
+    """
     damaged: list[str] = []
     show = warnings.showwarning
 
@@ -102,7 +113,9 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _tidy(folder: Path, most_bytes: int) -> None:
-    """Remove the programs that were used longest ago, if a folder has more bytes of them."""
+    """Remove the programs that were used longest ago, if a folder has more bytes of
+    them.
+    """
     entries = []
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
@@ -123,7 +136,9 @@ def _tidy(folder: Path, most_bytes: int) -> None:
 
 @contextmanager
 def count_programs() -> Iterator[Callable[[], tuple[int, int]]]:
-    """Count the programs that this process compiles, and those that it takes from a folder: a function gives both."""
+    """Count the programs that this process compiles, and those that it takes from a
+    folder: a function gives both.
+    """
     with watch_events() as events:
 
         def counts() -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""Reads the optimised HLO of a compiled program: its operations, a fingerprint, and what devices exchange."""
+"""Reads the optimised HLO of a compiled program: its operations, a fingerprint, and
+what devices exchange.
+"""
 
 import hashlib
 import re
@@ -8,7 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-#: XLA's operations through which devices exchange data; some begin in one instruction and end in another.
+#: XLA's operations through which devices exchange data; some begin in one instruction
+#: and end in another.
 KINDS = (
     "all-reduce",
     "all-gather",
@@ -30,7 +33,8 @@ class Collective:
 
     kind: str  # of KINDS
     nbytes: int  # of its result on one device
-    #: How often one call of the program runs it; None in a loop whose number of iterations XLA does not know.
+    #: How often one call of the program runs it; None in a loop whose number of
+    #: iterations XLA does not know.
     runs: int | None
     in_loop: bool  # whether it stands in the body of a loop
 
@@ -54,7 +58,10 @@ class Collective:
 
 @dataclass(frozen=True)
 class ProgramFacts:
-    """Counts in a program as XLA runs it, after optimisation. What is in a loop's body counts once."""
+    """Counts in a program as XLA runs it, after optimisation.
+
+    What is in a loop's body counts once.
+    """
 
     #: Of what it computes; see `fingerprint` in `trigru.common.port.hlo`.
     fingerprint: str
@@ -65,8 +72,9 @@ class ProgramFacts:
     #: Memory beside arguments and results, by XLA's analysis; None where it gives none.
     temp_bytes: int | None
     collectives: tuple[Collective, ...] = ()  # what devices exchange, in program order
-    #: A fingerprint of what was chosen for this machine, as by autotuning on a GPU: two programs that compute the same
-    #: may differ in it, from process to process. "" where nothing was chosen, or it is not known.
+    #: A fingerprint of what was chosen for this machine, as by autotuning on a GPU: two
+    #: programs that compute the same may differ in it, from process to process. ""
+    #: where nothing was chosen, or it is not known.
     tuned: str = ""
 
     def __post_init__(self) -> None:
@@ -82,7 +90,9 @@ def _check_count(name: str, count: int, least: int = 0) -> None:
 
 
 def read_program(lowered: Any) -> ProgramFacts:
-    """The facts of a program as `jax.jit(f).lower(...)`, or a framework's version of it, returns it."""
+    """The facts of a program as `jax.jit(f).lower(...)`, or a framework's version of
+    it, returns it.
+    """
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
     text = compiled.as_text()
@@ -106,9 +116,10 @@ def read_program(lowered: Any) -> ProgramFacts:
     )
 
 
-# Fingerprints --------------------------------------------------------------------------------------------------------
+# Fingerprints -------------------------------------------------------------------------
 
-#: Parts that do not change what an instruction computes; braces within strings do not end them.
+#: Parts that do not change what an instruction computes; braces within strings do not
+#: end them.
 _ASIDE = re.compile(
     r", (?:metadata|frontend_attributes|origin|control-predecessors|stack_frame_id)="
     r'(?:\{(?:"(?:[^"\\]|\\.)*"|[^}"])*\}|\d+)|/\*.*?\*/'
@@ -119,12 +130,15 @@ _REFERENCE = re.compile(r"%([\w.\-]+)")
 
 
 def fingerprint(text: str) -> str:
-    """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the same by the same operations.
+    """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the
+    same by the same operations.
 
-    An instruction counts by its operation, shape, layout, attributes and operands; a computation by its instructions.
-    Choices for one machine (see `tuned`), names, metadata and all order do not count, as two frameworks may sort their
-    leaves in other ways, nor does which of several arguments of one shape is which, nor constants of more than ten
-    numbers, which XLA does not print: it tells programs apart that are proven to compute the same, and proves nothing.
+    An instruction counts by its operation, shape, layout, attributes and operands; a
+    computation by its instructions. Choices for one machine (see `tuned`), names,
+    metadata and all order do not count, as two frameworks may sort their leaves in
+    other ways, nor does which of several arguments of one shape is which, nor constants
+    of more than ten numbers, which XLA does not print: it tells programs apart that are
+    proven to compute the same, and proves nothing.
     """
     entry_hash = ""
     hashes: dict[str, str] = {}
@@ -138,7 +152,9 @@ def fingerprint(text: str) -> str:
 
 
 def tuned(text: str) -> str:
-    """A fingerprint of the choices for one machine in optimised HLO: of its `backend_config`s, whatever their order."""
+    """A fingerprint of the choices for one machine in optimised HLO: of its
+    `backend_config`s, whatever their order.
+    """
     configs = []
     for line in text.splitlines():
         _, config = _split_config(line)
@@ -148,7 +164,9 @@ def tuned(text: str) -> str:
 
 
 def _split_config(line: str) -> tuple[str, str]:
-    """An instruction without its `backend_config`, and that without what is known of loops; "" if nothing is left."""
+    """An instruction without its `backend_config`, and that without what is known of
+    loops; "" if nothing is left.
+    """
     before, _, rest = line.partition(", backend_config=")
     if not rest.startswith("{"):
         return line, ""
@@ -202,19 +220,21 @@ def _hash(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:12]
 
 
-# What devices exchange -----------------------------------------------------------------------------------------------
+# What devices exchange ----------------------------------------------------------------
 
 _HEADER = re.compile(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
 _COLLECTIVE = re.compile(rf"(.*?) ({'|'.join(KINDS)})(-start)?\(")
-_CALLING = "calls|to_apply|body|condition|true_computation|false_computation|branch_computations|called_computations"
+_CALLING = "calls|to_apply|body|condition|true_computation|false_computation|branch_computations|called_computations"  # noqa: E501
 _CALLED = re.compile(rf"(?:{_CALLING})=(\{{[^}}]*\}}|%[\w.\-]+)")
 _TRIP_COUNT = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
 
 
 def gathered(tree: Any) -> Any:
-    """Arrays of which several hosts have parts, whole on each of them; other leaves as they are."""
+    """Arrays of which several hosts have parts, whole on each of them; other leaves as
+    they are.
+    """
     import jax  # here, so that programs are read without JAX
     from jax.experimental import multihost_utils
 
@@ -238,9 +258,11 @@ def collectives_of(text: str) -> list[Collective]:
 
 
 def computations(text: str) -> Computations:
-    """The instructions of each computation of optimised HLO, by their names; the entry is the last.
+    """The instructions of each computation of optimised HLO, by their names; the entry
+    is the last.
 
-    A computation comes after those that it calls, and an instruction after those that it uses.
+    A computation comes after those that it calls, and an instruction after those that
+    it uses.
     """
     by_name: Computations = {}
     instructions: dict[str, str] = {}
@@ -258,12 +280,15 @@ def computations(text: str) -> Computations:
 def _exchanges(
     by_name: Computations, name: str, runs: int | None, *, in_loop: bool
 ) -> Iterator[Collective]:
-    """The collectives of a computation and of those that it calls; it runs so often, and stands in a loop or not."""
+    """The collectives of a computation and of those that it calls; it runs so often,
+    and stands in a loop or not.
+    """
     for line in by_name.get(name, {}).values():
         exchange = _COLLECTIVE.match(line)
         if exchange:
             shape, kind, begins = exchange.groups()
-            # What begins an exchange gives a tuple of operands and results, other than an all-reduce.
+            # What begins an exchange gives a tuple of operands and results, other than
+            # an all-reduce.
             has_operands = begins is not None and kind != "all-reduce"
             yield Collective(kind, _bytes(shape, last=has_operands), runs, in_loop)
             continue  # it applies an addition
@@ -286,7 +311,9 @@ def _runs_inside(runs: int | None, loop: str) -> int | None:
 
 
 def _bytes(shape: str, *, last: bool) -> int:
-    """The size of an array, or of all arrays of a tuple; or of the last that has axes."""
+    """The size of an array, or of all arrays of a tuple; or of the last that has
+    axes.
+    """
     arrays = _SHAPE.findall(shape)
     if last:
         with_axes = [array for array in arrays if array[1]]

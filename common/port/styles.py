@@ -1,4 +1,6 @@
-"""Call styles: the ways to take a task across the jit boundary that are not one framework's own."""
+"""Call styles: the ways to take a task across the jit boundary that are not one
+framework's own.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +14,8 @@ from ..config import GRUConfig
 from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
 from .task import Task, cross_entropy, mean_squared_error
 
-#: (model) -> a pytree of its parameters, and a function that makes a model of such a pytree.
+#: (model) -> a pytree of its parameters, and a function that makes a model of such a
+#: pytree.
 Split = Callable[[Any], tuple[Any, Callable[[Any], Any]]]
 
 
@@ -21,7 +24,7 @@ def whole(model: Any) -> tuple[Any, Callable[[Any], Any]]:
     return model, lambda tree: tree
 
 
-# Styles of a port ----------------------------------------------------------------------------------------------------
+# Styles of a port ---------------------------------------------------------------------
 
 
 def shared_styles(
@@ -33,11 +36,12 @@ def shared_styles(
     caution: str = "",
     keeps_updates: bool = False,
 ) -> tuple[CallStyle, ...]:
-    """The styles that a port shares with others: functional, leaves, donated. To be joined to its own.
+    """The styles that a port shares with others: functional, leaves, donated. To be
+    joined to its own.
 
     Args:
-        split: parts a model into its parameters and a function that makes a model of them inside `jax.jit`.
-        name, summary, source: of the functional style.
+        split: parts a model into its parameters and a function that makes a model of
+        them inside `jax.jit`. name, summary, source: of the functional style.
         caution: of all three.
         keeps_updates: of the leaves, where calls return what they change.
 
@@ -94,7 +98,9 @@ def shared_styles(
 
 
 def labels_of(port: Port, phase: str) -> dict[str, tuple[str, ...]]:
-    """The call styles that a port has for a phase, by name, in its order, and what else each is called: of LABELS."""
+    """The call styles that a port has for a phase, by name, in its order, and what else
+    each is called: of LABELS.
+    """
     labels: dict[str, tuple[str, ...]] = {}
     for style in port.call_styles:
         if phase in style.phases:
@@ -106,7 +112,9 @@ def labels_of(port: Port, phase: str) -> dict[str, tuple[str, ...]]:
 
 
 def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
-    """The call styles that a port has for a phase, with one of these names or labels; None asks for all."""
+    """The call styles that a port has for a phase, with one of these names or labels;
+    None asks for all.
+    """
     styles = []
     for name, labels in labels_of(port, phase).items():
         if names is None or not {name, *labels}.isdisjoint(names):
@@ -115,12 +123,14 @@ def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[s
 
 
 def available_styles(port: Port, phase: str) -> list[CallStyle]:
-    """The call styles that a port has for a phase and that the installed versions have."""
+    """The call styles that a port has for a phase and that the installed versions
+    have.
+    """
     styles = [style for style in port.call_styles if phase in style.phases]
     return [style for style in styles if style.missing() is None]
 
 
-# Programs of a style -------------------------------------------------------------------------------------------------
+# Programs of a style ------------------------------------------------------------------
 
 
 def functional_program(
@@ -139,8 +149,8 @@ def functional_program(
         port: anything whose `dump` reads the rebuilt tree.
         tree: the pytree that crosses the jit boundary.
         task: what to compute.
-        rebuild: makes a model of the tree, inside jit.
-        jit, value_and_grad, apply_updates: the framework's filtered versions, where it has them.
+        rebuild: makes a model of the tree, inside jit. jit, value_and_grad,
+        apply_updates: the framework's filtered versions, where it has them.
     """
 
     def forward(tree, *arrays):
@@ -169,7 +179,8 @@ def carrying_program(
     *,
     trains: bool = False,
 ) -> Program:
-    """The program of a jitted function (*passed, *arrays) -> a result; where it trains, (*passed, loss).
+    """The program of a jitted function (*passed, *arrays) -> a result; where it trains,
+    (*passed, loss).
 
     A port's `dump` reads what `rebuild` makes of the first pytree that is passed.
     """
@@ -194,7 +205,8 @@ def carrying_program(
 def make_task(
     port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation
 ) -> Task:
-    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy of a classifier.
+    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy
+    of a classifier.
 
     One time step is a GRU's, without a readout.
     """

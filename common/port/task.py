@@ -7,7 +7,8 @@ A port supplies `predict`; the phases follow:
     train_step   loss, and parameters moved by one optimiser step
     step         predict(model, frame, carry): one time step, as online inference does
 
-A batch is spread over several devices as JAX's users do it: parameters on every device, examples in parts.
+A batch is spread over several devices as JAX's users do it: parameters on every device,
+examples in parts.
 """
 
 from collections.abc import Callable
@@ -29,7 +30,8 @@ PHASES = ("forward", "gradient", "train_step", "step")
 AXIS = "data"
 #: How a batch is spread: arrays are placed and XLA finds out the rest, or by shard_map.
 Way = Literal["placed", "shard_map"]
-#: The ways that differ in a phase with a gradient; without one, devices exchange nothing in either.
+#: The ways that differ in a phase with a gradient; without one, devices exchange
+#: nothing in either.
 WAYS: dict[str, tuple[Way, ...]] = {
     "gradient": ("placed", "shard_map"),
     "train_step": ("placed", "shard_map"),
@@ -61,20 +63,24 @@ class Task:
     """A phase of a workload."""
 
     phase: str  # of PHASES
-    #: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a classifier; in the step phase,
-    #: (model, frame, carry) -> (carry, output).
+    #: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a
+    #: classifier; in the step phase, (model, frame, carry) -> (carry, output).
     predict: Callable[..., Any]
     loss: Callable[[Any, Any], Any]  # (prediction, targets) -> scalar
     optimizer: optax.GradientTransformation  # of the train_step phase
 
     def objective(self, model: Any, *arrays: Any) -> Any:
-        """The scalar that training minimises, of inputs, targets and, where they are passed, lengths."""
+        """The scalar that training minimises, of inputs, targets and, where they are
+        passed, lengths.
+        """
         x, targets, *lengths = arrays
         return self.loss(self.predict(model, x, *lengths), targets)
 
 
 def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
-    """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's outputs."""
+    """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's
+    outputs.
+    """
     _, outputs = prediction
     return jnp.mean((outputs - targets) ** 2)
 
@@ -95,7 +101,10 @@ class Spread(NamedTuple):
 
 
 def spread_of(devices: int, way: str) -> Spread:
-    """A way over some devices. Raises an UnavailableError if this process has fewer, or JAX lacks the way."""
+    """A way over some devices.
+
+    Raises an UnavailableError if this process has fewer, or JAX lacks the way.
+    """
     present = jax.devices()
     if len(present) < devices:
         raise UnavailableError(
@@ -103,7 +112,8 @@ def spread_of(devices: int, way: str) -> Spread:
         )
     if not hasattr(jax.sharding, "AxisType") or not hasattr(jax, "shard_map"):
         raise UnavailableError(
-            "spreading a batch over devices needs a newer JAX: jax.shard_map, and types of axes."
+            "spreading a batch over devices needs a newer JAX: jax.shard_map, and "
+            "types of axes."
         )
     automatic = jax.sharding.AxisType.Auto
     mesh = jax.make_mesh(
@@ -122,10 +132,11 @@ def spread_of(devices: int, way: str) -> Spread:
 
 @dataclass(frozen=True)
 class _Mapped(Task):
-    """A task whose loss is the mean over devices of that of each part. All parts have as many examples.
+    """A task whose loss is the mean over devices of that of each part. All parts have
+    as many examples.
 
-    The parameters are made to vary over the devices outside of the loop over time, so that their gradient is summed
-    over the steps before the devices exchange it.
+    The parameters are made to vary over the devices outside of the loop over time, so
+    that their gradient is summed over the steps before the devices exchange it.
     """
 
     mesh: Any

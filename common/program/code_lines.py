@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax
 
 _JAX = str(Path(jax.__file__).parent)
-#: Of JAX, what passes functions on, and what wraps one operation: these lines say nothing of who wanted it.
+#: Of JAX, what passes functions on, and what wraps one operation: these lines say
+#: nothing of who wanted it.
 _PASSING = re.compile(
     r"/_src/(interpreters/|lax/lax\.py|numpy/(ufuncs|array_methods)\.py|(ad_checkpoint|api|api_util|config|core"
     r"|custom_derivatives|dispatch|linear_util|pjit|profiler|stages|traceback_util|tree_util|util)\.py)"
@@ -26,9 +27,11 @@ class CodeLine(NamedTuple):
 
 
 def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ...]:
-    """The lines that led to an equation, the innermost first, without JAX's own. None where JAX kept no traceback.
+    """The lines that led to an equation, the innermost first, without JAX's own. None
+    where JAX kept no traceback.
 
-    Callers are the equations whose function or loop it is in, the outermost first: they know the lines outside of it.
+    Callers are the equations whose function or loop it is in, the outermost first: they
+    know the lines outside of it.
 
     >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
     >>> code_lines(closed.eqns[0])  # nothing led here from a file
@@ -44,7 +47,8 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
 
 
 def jax_line(equations: Sequence[Any]) -> CodeLine | None:
-    """JAX's own line that made the last of equations, which are each in the function or loop of the one before.
+    """JAX's own line that made the last of equations, which are each in the function or
+    loop of the one before.
 
     It is that of the function of JAX that was called; None where that says nothing.
     """
@@ -59,12 +63,13 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
 def equations(
     jaxpr: Any, callers: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every equation of a trace, also of the functions that it calls, and the equations around it, outermost first.
+    """Every equation of a trace, also of the functions that it calls, and the equations
+    around it, outermost first.
 
     >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
     >>> {equation.primitive.name: len(callers) for equation, callers in equations(closed.jaxpr)}["neg"]
     1
-    """
+    """  # noqa: E501
     for equation in jaxpr.eqns:
         yield equation, callers
         params = list(equation.params.values())

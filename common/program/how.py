@@ -1,4 +1,6 @@
-"""How a trace is evaluated: in which precision, with which constants and draws, and who observes it."""
+"""How a trace is evaluated: in which precision, with which constants and draws, and who
+observes it.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +16,8 @@ from .sets import Array
 class Observer(Protocol):
     """Sees what an evaluation does.
 
-    An operand is the very object that was a result before, an argument or a constant. A scan takes steps apart, and
-    puts them together, by `step`.
+    An operand is the very object that was a result before, an argument or a constant. A
+    scan takes steps apart, and puts them together, by `step`.
     """
 
     def step(
@@ -50,7 +52,9 @@ class How:
 
 
 def wide(dtype: Any) -> np.dtype[Any]:
-    """Float64 for each real dtype, complex128 for each complex one, and any other itself."""
+    """Float64 for each real dtype, complex128 for each complex one, and any other
+    itself.
+    """
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return np.dtype(np.complex128)
     if jnp.issubdtype(dtype, jnp.floating):

@@ -1,4 +1,6 @@
-"""The functions that evaluate the equations of a trace: calls are entered, and loops run step by step."""
+"""The functions that evaluate the equations of a trace: calls are entered, and loops
+run step by step.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -34,7 +36,10 @@ CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr", "call")
 
 
 def function_of(closed: Any, how: How) -> Callable[..., Sequence[Array]]:
-    """A function of arrays that evaluates a closed trace. It is made once for each trace, unless one observes it."""
+    """A function of arrays that evaluates a closed trace.
+
+    It is made once for each trace, unless one observes it.
+    """
     if how.observe is None and how.constants is None:
         return _function_once(closed, how)
     return _function(closed, how)
@@ -63,11 +68,13 @@ def evaluation(equation: Any, how: How) -> Function:
     return function or run_by_jax(equation, how)
 
 
-# The equations of a function -----------------------------------------------------------------------------------------
+# The equations of a function ----------------------------------------------------------
 
 
 class _Instruction(NamedTuple):
-    """An equation, with the places of its operands and results among the values of a function."""
+    """An equation, with the places of its operands and results among the values of a
+    function.
+    """
 
     function: Function
     operands: list[int]
@@ -77,7 +84,9 @@ class _Instruction(NamedTuple):
 
 
 class _Places:
-    """The place of each value of a function: of arguments, constants, literals and results."""
+    """The place of each value of a function: of arguments, constants, literals and
+    results.
+    """
 
     def __init__(self, how: How):
         self.values: list[Any] = []  # of constants and literals; None for all others
@@ -182,7 +191,9 @@ def _constant(value: Any, aval: Any, how: How) -> Any:
 
 
 def _fixed_bits(equation: Any) -> Function:
-    """Those random bits of which JAX makes 0.25 where it draws uniformly from 0 to 1."""
+    """Those random bits of which JAX makes 0.25 where it draws uniformly from 0 to
+    1.
+    """
     aval = equation.outvars[0].aval
     number = 1 << (8 * aval.dtype.itemsize - 2)
     bits = np.full((1, *aval.shape), number, aval.dtype)
@@ -206,12 +217,16 @@ def _called(equation: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _close(jaxpr: Any) -> ClosedJaxpr:
-    """A trace without constants: one object for each, so that `function_of` knows it again."""
+    """A trace without constants: one object for each, so that `function_of` knows it
+    again.
+    """
     return ClosedJaxpr(jaxpr, ())
 
 
 def _implementation(equation: Any, how: How) -> Function | None:
-    """The evaluation of the `impl` of a primitive that is not JAX's own; None where JAX has to run it."""
+    """The evaluation of the `impl` of a primitive that is not JAX's own; None where JAX
+    has to run it.
+    """
     implementation = getattr(equation.primitive, "impl", None)
     # That of a partial is the module of its class.
     module = getattr(implementation, "__module__", None) or "jax"
@@ -230,11 +245,13 @@ def _implementation(equation: Any, how: How) -> Function | None:
     return lambda *operands: function(*operands)[0]
 
 
-# Loops and conditions ------------------------------------------------------------------------------------------------
+# Loops and conditions -----------------------------------------------------------------
 
 
 def scan_counts(equation: Any) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many the carry has: versions of JAX name them otherwise."""
+    """How many operands of a scan are constants, and how many the carry has: versions
+    of JAX name them otherwise.
+    """
     body = equation.params["jaxpr"]
     by_time = carries = 0
     for atom, inside in zip(equation.invars, body.in_avals, strict=True):

@@ -1,4 +1,6 @@
-"""A model: parameters, a function of them, the modes in which it is called, and the values that it is called with."""
+"""A model: parameters, a function of them, the modes in which it is called, and the
+values that it is called with.
+"""
 
 import copy
 import traceback
@@ -33,27 +35,34 @@ class Model:
     """A pytree of parameters and a function of it.
 
     Args:
-        params: a pytree of arrays; those of floating-point numbers are compared and trained.
-        function: of the parameters and the inputs, `function(params, *inputs)`, that returns a pytree of arrays; with
-            a state, `function(params, state, *inputs)` that returns the outputs and the new state.
+        params: a pytree of arrays; those of floating-point numbers are compared and
+            trained.
+        function: of the parameters and the inputs, `function(params, *inputs)`, that
+            returns a pytree of arrays; with a state, `function(params, state, *inputs)`
+            that returns the outputs and the new state.
         name: for reports.
-        state: a pytree of what goes in and comes out beside the parameters, such as batch statistics; None for none.
-        train, eval: keywords of the function while training, and while evaluating; None if there is one mode alone.
-        make: a function of a random key that returns the parameters of a new model, for comparing draws.
-        inputs: a function that turns the shared inputs into this model's: it returns one input, or a tuple of them.
+        state: a pytree of what goes in and comes out beside the parameters, such as
+        batch statistics; None for none. train, eval: keywords of the function while
+        training, and while evaluating; None if there is one mode alone.
+        make: a function of a random key that returns the parameters of a new model, for
+            comparing draws.
+        inputs: a function that turns the shared inputs into this model's: it returns
+            one input, or a tuple of them.
         outputs: a function that turns this model's outputs into the shared ones.
-        optimizer: of Optax, with which this model is trained; None if training itself is not to be compared.
+        optimizer: of Optax, with which this model is trained; None if training itself
+            is not to be compared.
 
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
     >>> Model({"w": np.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
     ['w']
-    """
+    """  # noqa: E501
 
     #: Whose file formats can hold the model; empty for none.
     framework = ""
-    #: Whether the function, as a framework's, takes a tuple of inputs, the mode, and its keywords.
+    #: Whether the function, as a framework's, takes a tuple of inputs, the mode, and
+    #: its keywords.
     takes_mode = False
     #: A class of programs, in the place of `TracedProgram`.
     programs: Callable[..., Any] | None = None
@@ -61,7 +70,8 @@ class Model:
     whole: Any = None
     #: Of the leaves of the state; None where its pytree tells them.
     state_paths: Sequence[str] | None = None
-    #: What may be wrong if a call fails or its outputs have other shapes, in a sentence; empty for none.
+    #: What may be wrong if a call fails or its outputs have other shapes, in a
+    #: sentence; empty for none.
     hint = ""
 
     def __init__(
@@ -92,7 +102,8 @@ class Model:
         self._outputs = outputs
         if not any(map(is_float, jax.tree.leaves(params))):
             raise InputError(
-                f"{name} has no parameter: expected a pytree with arrays of floating-point numbers."
+                f"{name} has no parameter: expected a pytree with arrays of "
+                "floating-point numbers."
             )
 
     def __call__(
@@ -136,8 +147,8 @@ class Model:
 class Leaf:
     """A parameter, as an array.
 
-    The first product with it sums over numbers of it that are as far apart, flattened, as `summed` says, in groups;
-    that is empty if no product takes it.
+    The first product with it sums over numbers of it that are as far apart, flattened,
+    as `summed` says, in groups; that is empty if no product takes it.
     """
 
     path: str  # the names on the way to it, joined by slashes
@@ -157,17 +168,23 @@ class Leaf:
 
 
 def checked(model: Any, which: str) -> Model:
-    """The model. Raises an InputError if it is none, whose message begins with which it is."""
+    """The model.
+
+    Raises an InputError if it is none, whose message begins with which it is.
+    """
     if not isinstance(model, Model):
         raise InputError(
-            f"{which} is of type {type(model).__name__}, expected a trigru.parity.Model, such as "
-            "Model.linen(module, variables), Model.nnx(module) or Model.equinox(model)."
+            f"{which} is of type {type(model).__name__}, expected a "
+            "trigru.parity.Model, such as Model.linen(module, variables), "
+            "Model.nnx(module) or Model.equinox(model)."
         )
     return model
 
 
 def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
-    """Both models; if they have one name, with names by which reports can tell them apart."""
+    """Both models; if they have one name, with names by which reports can tell them
+    apart.
+    """
     if reference.name == candidate.name:
         reference = copy.copy(reference)
         candidate = copy.copy(candidate)
@@ -192,7 +209,9 @@ def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
 def leaves_of(
     tree: Any, paths: Sequence[str] | None = None
 ) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
-    """The leaves of floating-point numbers, their values in float64, and a function that puts others in their place."""
+    """The leaves of floating-point numbers, their values in float64, and a function
+    that puts others in their place.
+    """
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
     paths = paths or [path_of(keys) for keys, _ in real]
@@ -211,7 +230,9 @@ def leaves_of(
 
 
 def path_of(keys: tuple[Any, ...]) -> str:
-    """The keys on the way to a leaf, joined by slashes, without those of a variable's box."""
+    """The keys on the way to a leaf, joined by slashes, without those of a variable's
+    box.
+    """
     names = list(map(name_of_key, keys))
     while len(names) > 1 and names[-1] in ("value", "raw_value"):
         names.pop()
@@ -222,11 +243,13 @@ def as_arrays(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Inputs as arrays that JAX has without 64 bits.
 
     Raises:
-        InputError: there is none, or one that is no array of numbers, is empty, or has NaN or infinity.
+        InputError: there is none, or one that is no array of numbers, is empty, or has
+            NaN or infinity.
     """
     if not jax.tree.leaves(inputs):
         raise InputError(
-            "no input: expected an array, or a tuple of them, with which both models are called."
+            "no input: expected an array, or a tuple of them, with which both models "
+            "are called."
         )
     return jax.tree.map(_as_array, inputs)
 
@@ -242,10 +265,12 @@ def _as_array(leaf: Any) -> Any:
         )
     if is_inexact and not np.isfinite(value.astype(np.complex128)).all():
         raise InputError(
-            "an input has NaN or infinity, with which nothing can be compared: pass finite numbers."
+            "an input has NaN or infinity, with which nothing can be compared: pass "
+            "finite numbers."
         )
     if not value.size:
         raise InputError(
-            f"an input of shape {value.shape} is empty, with which nothing can be compared."
+            f"an input of shape {value.shape} is empty, with which nothing can be "
+            "compared."
         )
     return value.astype(NARROW.get(value.dtype.name, value.dtype))

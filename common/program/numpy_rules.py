@@ -1,8 +1,9 @@
 """The rule of each JAX primitive in NumPy.
 
-A rule takes an equation, and a function that says in which dtype values of the trace are computed. It returns a
-function of the operands, or None for what it is not about, which JAX then evaluates. Operands and results have one more
-axis in front, that of `trigru.common.program.sets`.
+A rule takes an equation, and a function that says in which dtype values of the trace
+are computed. It returns a function of the operands, or None for what it is not about,
+which JAX then evaluates. Operands and results have one more axis in front, that of
+`trigru.common.program.sets`.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +36,14 @@ IDENTITIES = (
 )
 
 
-# Functions of each number --------------------------------------------------------------------------------------------
+# Functions of each number -------------------------------------------------------------
 
 
 def _elementwise(function: Function) -> Rule:
-    """The rule of a function of numbers. A scalar operand stands beside arrays of any shape."""
+    """The rule of a function of numbers.
+
+    A scalar operand stands beside arrays of any shape.
+    """
 
     def rule(equation: Any, dtype: Precision) -> Function:
         ndim = equation.outvars[0].aval.ndim
@@ -130,7 +134,7 @@ def _bitcast(equation: Any, dtype: Precision) -> Function | None:
     return lambda a: np.ascontiguousarray(a).view(target)
 
 
-# Sums and products ---------------------------------------------------------------------------------------------------
+# Sums and products --------------------------------------------------------------------
 
 
 def _summing(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -193,7 +197,7 @@ def _size(shape: Sequence[int], axes: Sequence[int]) -> int:
     return prod(shape[axis] for axis in axes)
 
 
-# What moves values ---------------------------------------------------------------------------------------------------
+# What moves values --------------------------------------------------------------------
 
 
 def _behind_sets(axes: Any) -> tuple[int, ...]:

@@ -14,7 +14,8 @@ MASKING = 1e6
 MOST_ENTRIES = 1 << 14
 #: The longest axis along which it is.
 MOST_ALONG_AXIS = 64
-#: Into so many parts of one size an array may be cut along an axis, besides its single entries.
+#: Into so many parts of one size an array may be cut along an axis, besides its single
+#: entries.
 PARTS = (2, 3, 4)
 #: The fewest numbers of two arrays that are compared before all of them are.
 PROBES = 16
@@ -23,14 +24,18 @@ SIGNATURE_SLACK = 8
 
 
 class Signed(NamedTuple):
-    """An array as `seen` shows it, with its signature: to compute both takes longer than to compare them."""
+    """An array as `seen` shows it, with its signature: to compute both takes longer
+    than to compare them.
+    """
 
     value: np.ndarray
     signature: np.ndarray
 
 
 class Known:
-    """The values of a program, to look others up: they are the same up to a tolerance, relative to the largest."""
+    """The values of a program, to look others up: they are the same up to a tolerance,
+    relative to the largest.
+    """
 
     def __init__(self, values: Sequence[Any], tolerance: float):
         self.tolerance = tolerance
@@ -57,7 +62,9 @@ class Known:
         value: np.ndarray | Signed,
         alike: Callable[[np.ndarray, np.ndarray, float], bool] | None = None,
     ) -> Iterator[int]:
-        """The numbers of the values that are `alike`, as `layout` says by default, the first first."""
+        """The numbers of the values that are `alike`, as `layout` says by default, the
+        first first.
+        """
         if alike is None:
             alike = layout
         signed = value if isinstance(value, Signed) else _signed(value)
@@ -78,7 +85,9 @@ class Known:
         return next(self.same(value), None) is not None
 
     def composed(self, value: Any) -> bool:
-        """Whether each part of a value is known, cut along one of its axes, or it is a part of one that is."""
+        """Whether each part of a value is known, cut along one of its axes, or it is a
+        part of one that is.
+        """
         value = seen(value)
         for parts in cuts(value):
             telling = [part for part in parts if comparable(part)]
@@ -106,7 +115,9 @@ def _may_have_parts(whole: np.ndarray, size: int) -> bool:
 
 
 def comparable(value: Any) -> bool:
-    """Whether something is an array of numbers that tells values apart: no flag, counter or constant, and no NaN."""
+    """Whether something is an array of numbers that tells values apart: no flag,
+    counter or constant, and no NaN.
+    """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc":
         return False
     if value.size < 2 or np.isnan(value).any():
@@ -118,8 +129,9 @@ def comparable(value: Any) -> bool:
 def seen(value: np.ndarray) -> np.ndarray:
     """An array of real numbers, with 0 for those that only mask others.
 
-    A complex array has one more axis, of its real and its imaginary part. Numbers that are a million times those that
-    are usual in it, as minus infinity under a softmax, are 0: it counts alone where they stand.
+    A complex array has one more axis, of its real and its imaginary part. Numbers that
+    are a million times those that are usual in it, as minus infinity under a softmax,
+    are 0: it counts alone where they stand.
     """
     if value.dtype.kind == "c":
         value = np.stack([np.real(value), np.imag(value)], axis=-1)
@@ -137,13 +149,17 @@ def seen(value: np.ndarray) -> np.ndarray:
 
 
 def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    """Whether two arrays of one size are the same or each other's negative, with axes exchanged, and reshaped."""
+    """Whether two arrays of one size are the same or each other's negative, with axes
+    exchanged, and reshaped.
+    """
     slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
     return any(_moved(a, c, slack) or _moved(c, a, slack) for c in (b, -b))
 
 
 def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """An array taken apart along each of its axes, into single entries and into a few parts of one size."""
+    """An array taken apart along each of its axes, into single entries and into a few
+    parts of one size.
+    """
     value = _squeezed(value)
     if value.ndim > 1 and value.size <= MOST_ENTRIES:
         for axis, length in enumerate(value.shape):
@@ -183,7 +199,8 @@ def _close(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
 def _signed(value: np.ndarray) -> Signed:
     """An array as `seen` shows it, with its signature, which no layout changes.
 
-    That is the largest magnitude, and relative to it the sums of magnitudes, of squares, and of squares with signs.
+    That is the largest magnitude, and relative to it the sums of magnitudes, of
+    squares, and of squares with signs.
     """
     value = seen(value)
     largest = np.abs(value).max()

@@ -1,4 +1,6 @@
-"""All values that a program computes, and how: it can be played again from a changed value on."""
+"""All values that a program computes, and how: it can be played again from a changed
+value on.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,9 +51,13 @@ Summed = tuple[tuple[tuple[int, ...], ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A value, or several, that one operation computed. Values and steps have numbers in the tape."""
+    """A value, or several, that one operation computed.
 
-    #: The name of the primitive; `scan` where a loop takes or puts together the array of a step.
+    Values and steps have numbers in the tape.
+    """
+
+    #: The name of the primitive; `scan` where a loop takes or puts together the array
+    #: of a step.
     operation: str
     #: Of the operands; returns the result, or a sequence of them.
     run: Callable[..., Any]
@@ -70,7 +76,9 @@ class Step:
 
 
 class Tape:
-    """The values of a program, numbered in the order in which they were computed, and the steps between them."""
+    """The values of a program, numbered in the order in which they were computed, and
+    the steps between them.
+    """
 
     def __init__(self):
         self.values: list[Any] = []  # arrays with an axis of sets in front, of length 1
@@ -140,9 +148,11 @@ class Tape:
         runs: Mapping[int, Callable[..., Any]] | None = None,
         goes_on: Callable[[Sequence[Any]], bool] | None = None,
     ) -> dict[int, Any]:
-        """All values that are others, where some are `changed`, or steps run other functions, by their numbers.
+        """All values that are others, where some are `changed`, or steps run other
+        functions, by their numbers.
 
-        After some steps each, `goes_on` gets their new values, and says whether to go on.
+        After some steps each, `goes_on` gets their new values, and says whether to go
+        on.
         """
         runs = runs or {}
         new = dict(changed)
@@ -164,7 +174,9 @@ class Tape:
         return new
 
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
-        """The tape with other values in the place of some, and all that follows from them."""
+        """The tape with other values in the place of some, and all that follows from
+        them.
+        """
         new = self.played(changed)
         tape = copy(self)
         tape.values = [new.get(n, value) for n, value in enumerate(self.values)]
@@ -182,7 +194,8 @@ class Tape:
 
     @cached_property
     def rounds(self) -> list[list[int]]:
-        """For each step, the numbers of those that stand on its line and are the same, as in a loop, with its own.
+        """For each step, the numbers of those that stand on its line and are the same,
+        as in a loop, with its own.
 
         Two products on one line are told apart.
         """
@@ -198,7 +211,9 @@ class Tape:
         return rounds
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
-        """How far apart the numbers of an argument are, flattened, over which its first product sums, in groups."""
+        """How far apart the numbers of an argument are, flattened, over which its first
+        product sums, in groups.
+        """
         argument = self.values[number]
         rest = deque([(number, np.arange(argument.size).reshape(argument.shape))])
         while rest:
@@ -215,7 +230,9 @@ class Tape:
     def _moved_places(
         self, step: Step, value: int, places: np.ndarray
     ) -> np.ndarray | None:
-        """Where a step puts the places of a value; -1 for numbers of other values, None if it computes others."""
+        """Where a step puts the places of a value; -1 for numbers of other values, None
+        if it computes others.
+        """
         if step.operation == "concatenate":
             operands = []
             for n in step.operands:
@@ -230,7 +247,9 @@ class Tape:
 
 
 class TraceTape(Tape):
-    """The values of a program that JAX has traced, evaluated in float64; it is what `How.observe` takes."""
+    """The values of a program that JAX has traced, evaluated in float64; it is what
+    `How.observe` takes.
+    """
 
     def __init__(
         self, closed: Any, arguments: Sequence[np.ndarray], constants: Any = None
@@ -290,12 +309,16 @@ def _place_in_code(equation: Any) -> tuple[int, ...]:
 
 
 def _distances(places: np.ndarray, axes: Sequence[int]) -> frozenset[int]:
-    """How far apart the places along each of some axes are; the axis of sets is in front of them."""
+    """How far apart the places along each of some axes are; the axis of sets is in
+    front of them.
+    """
     return frozenset(_distance(places, axis + 1) for axis in axes)
 
 
 def _distance(places: np.ndarray, axis: int) -> int:
-    """How far apart the first two places of at least 0 along an axis are; 0 if there is one alone."""
+    """How far apart the first two places of at least 0 along an axis are; 0 if there is
+    one alone.
+    """
     columns = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)
     column = columns[:, np.argmax((columns >= 0).any(0))]
     known = column[column >= 0]

@@ -1,4 +1,6 @@
-"""Several devices of a CPU that is divided, and several hosts, which are processes joined over loopback."""
+"""Several devices of a CPU that is divided, and several hosts, which are processes
+joined over loopback.
+"""
 
 import os
 import socket
@@ -13,8 +15,8 @@ from trigru.common.errors import InputError, UnavailableError
 from trigru.common.port.task import spread_of
 
 COMMAND = (
-    "compare --no-proof --devices 2,1 --workload tiny --size batch=4 --phase forward --phase train_step --port nnx "
-    "--port equinox --processes 2 -o"
+    "compare --no-proof --devices 2,1 --workload tiny --size batch=4 --phase forward "
+    "--phase train_step --port nnx --port equinox --processes 2 -o"
 )
 
 
@@ -67,7 +69,9 @@ def test_on_devices_each_port_is_timed_in_each_way_and_frameworks_are_compared_o
 
 
 def test_on_devices_what_is_exchanged_is_read_from_the_programs(run):
-    """Placed, the gradient of the recurrent weights at each of 8 steps; by shard_map, all of it once."""
+    """Placed, the gradient of the recurrent weights at each of 8 steps; by shard_map,
+    all of it once.
+    """
     found = arms_of(run, "tiny@batch=4/train_step/float32/stock")
     assert {
         b.facts.program.collectives for name, b in found.items() if " on " not in name
@@ -89,7 +93,9 @@ def test_on_devices_what_is_exchanged_is_read_from_the_programs(run):
 
 
 def together(*options):
-    """Stdout, stderr and exit code of `trigru verify` on two hosts, which have other options each."""
+    """Stdout, stderr and exit code of `trigru verify` on two hosts, which have other
+    options each.
+    """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]

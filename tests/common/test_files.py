@@ -1,4 +1,6 @@
-"""Files that may be anybody's are read with care, and files are written whole or not at all."""
+"""Files that may be anybody's are read with care, and files are written whole or not at
+all.
+"""
 
 import errno
 import io

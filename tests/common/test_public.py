@@ -1,4 +1,6 @@
-"""What users import from `trigru.common`, with the packages that trigru itself requires and no extra."""
+"""What users import from `trigru.common`, with the packages that trigru itself requires
+and no extra.
+"""
 
 import json
 
@@ -16,7 +18,8 @@ def test_every_name_can_be_imported_without_the_extra_bench():
         run_code(
             WITHOUT_BENCH
             + "import json, trigru.common as common\n"
-            + "print(json.dumps([name for name in dir(common) if getattr(common, name)]))"
+            + "print(json.dumps([name for name in dir(common) if getattr(common, "
+            "name)]))"
         )
     )
     assert names == sorted(trigru.common.__all__)
@@ -27,5 +30,6 @@ def test_a_port_is_checked_without_the_extra_bench():
         WITHOUT_BENCH
         + "from trigru.common import assert_equivalent, get_checks\n"
         + "from trigru.impls import get_port\n"
-        + "assert_equivalent(get_port('pure'), dtypes=['float32'], checks=get_checks('chunks'))"
+        + "assert_equivalent(get_port('pure'), dtypes=['float32'], "
+        "checks=get_checks('chunks'))"
     )

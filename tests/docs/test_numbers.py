@@ -1,4 +1,6 @@
-"""Sentences of the docs about published results say what the results say, page by page."""
+"""Sentences of the docs about published results say what the results say, page by
+page.
+"""
 
 from published import DOCS, RESULTS, SITUATIONS, published, row_at, timed
 from support.runs import PORTS
@@ -88,8 +90,9 @@ def test_the_fused_kernel():
     }
     assert alike == {"indistinguishable"}
     assert (
-        f"takes {min(shares):.2f} to {max(shares):.2f} times the temporary memory of the frameworks' own cells, "
-        f"except in linen with 200 units on one sequence: {exception:.2f} times"
+        f"takes {min(shares):.2f} to {max(shares):.2f} times the temporary memory of "
+        "the frameworks' own cells, except in linen with 200 units on one sequence: "
+        f"{exception:.2f} times"
     ) in text_of("kernel")
 
 
@@ -214,14 +217,13 @@ def test_what_each_release_changed():
         {row.facts[port]["lines"] for row in sets} for port in ("linen", "pure")
     )
     sentences = (
-        f"linen and plain JAX cost the same Python throughout**: {', '.join(map(str, before))} and "
-        f"{', '.join(map(str, after))} lines in a train step",
-        "from {} lines in a train step by `filter_jit` (Equinox {}) to {} ({}), and to {} ({})".format(
-            *equinox
-        ),
-        "from {} lines by `nnx.jit` (Flax {}) to {} ({}), then up to {} ({}); it is {} now".format(
-            *nnx[:-1]
-        ),
+        "linen and plain JAX cost the same Python throughout**: "
+        f"{', '.join(map(str, before))} and {', '.join(map(str, after))} lines in a "
+        "train step",
+        "from {} lines in a train step by `filter_jit` (Equinox {}) to {} ({}), and to "
+        "{} ({})".format(*equinox),
+        "from {} lines by `nnx.jit` (Flax {}) to {} ({}), then up to {} ({}); it is {} "
+        "now".format(*nnx[:-1]),
     )
     assert [
         sentence for sentence in sentences if sentence not in text_of("releases")

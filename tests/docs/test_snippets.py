@@ -1,6 +1,8 @@
-"""The Python of the README and of the docs runs: a page's blocks in one namespace, a recipe's tab and a model alone.
+"""The Python of the README and of the docs runs: a page's blocks in one namespace, a
+recipe's tab and a model alone.
 
-`recipes/` has the tests of what each recipe computes. TRIGRU_GOLDEN=write writes the reports of `trigru port` anew.
+`recipes/` has the tests of what each recipe computes. TRIGRU_GOLDEN=write writes the
+reports of `trigru port` anew.
 """
 
 import ast
@@ -33,10 +35,13 @@ REPORT = re.compile(
 )
 #: A call of each model that a user copies, with its batch of 3.
 MODELS = {
-    "impls/linen.py": "GRU(8).init_with_output(jax.random.key(0), jax.numpy.ones((3, 5, 4)))[0]",
+    "impls/linen.py": "GRU(8).init_with_output(jax.random.key(0), jax.numpy.ones((3, "
+    "5, 4)))[0]",
     "impls/nnx.py": "GRU(4, 8, rngs=nnx.Rngs(0))(jax.numpy.ones((3, 5, 4)))",
-    "impls/equinox.py": "time_major(GRU(4, 8, key=jax.random.key(0)), jax.numpy.ones((5, 3, 4)))",
-    "impls/pure.py": "gru(init(4, 8, key=jax.random.key(0)), jax.numpy.ones((3, 5, 4)))",
+    "impls/equinox.py": "time_major(GRU(4, 8, key=jax.random.key(0)), "
+    "jax.numpy.ones((5, 3, 4)))",
+    "impls/pure.py": "gru(init(4, 8, key=jax.random.key(0)), jax.numpy.ones((3, 5, "
+    "4)))",
 }
 PROGRAMS = list(programs())
 RECIPES = sorted(page.name for page in FOLDER.glob("*.md") if page.stem != "index")
@@ -146,7 +151,9 @@ def test_a_recipe_has_a_block_for_each_framework_and_none_beside(page):
 
 
 def test_a_recipe_imports_in_order_what_it_uses(tmp_path):
-    """A tab with what the frameworks share below it, where a name may be imported again."""
+    """A tab with what the frameworks share below it, where a name may be imported
+    again.
+    """
     for number, program in enumerate(PROGRAMS):
         (tmp_path / f"{number}-{program.page}.py").write_text(
             program.code, encoding="utf-8"
@@ -224,7 +231,9 @@ def test_the_example_of_the_page_of_ports_is_installed_found_and_checked(tmp_pat
 
 
 def steady(text):
-    """The text without what another version of a library changes: its lines, and how many values there are."""
+    """The text without what another version of a library changes: its lines, and how
+    many values there are.
+    """
     return re.sub(
         r"\d+ of \d+ values", "n of n values", re.sub(r"(\.py):\d+", r"\1", text)
     )

@@ -1,4 +1,6 @@
-"""Options and environments that nobody means: an answer, or a sentence and exit code 2."""
+"""Options and environments that nobody means: an answer, or a sentence and exit code
+2.
+"""
 
 import os
 import subprocess

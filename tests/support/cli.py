@@ -1,4 +1,6 @@
-"""The command line in this process, where things can be patched, and what a terminal or a fresh process shows."""
+"""The command line in this process, where things can be patched, and what a terminal or
+a fresh process shows.
+"""
 
 import io
 import subprocess
@@ -20,7 +22,9 @@ def invoke(*arguments: str, **environment: str) -> Any:
 
 
 def call(*arguments: str) -> tuple[Any, str, str]:
-    """Run a command as its entry point does; returns the exit code and what went to stdout and to stderr."""
+    """Run a command as its entry point does; returns the exit code and what went to
+    stdout and to stderr.
+    """
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as out:
         patch.setattr(sys, "argv", ["trigru", *arguments])
         patch.setattr("trigru.bench.cli.listen", lambda: None)

@@ -27,7 +27,8 @@ from .processes import fill, journal_at
 from .runs import ENDED, PROOF, draw_run, save, with_provenance
 from .snapshots import leave
 
-#: A signature of each of two values, and numbers of steps, good ones and bad ones; the arrays of a good snapshot.
+#: A signature of each of two values, and numbers of steps, good ones and bad ones; the
+#: arrays of a good snapshot.
 SIGNATURES, STEPS = np.ones((2, SIGNATURE)), np.array([0, 1, 1, 0, 1], np.int32)
 BAD_ARRAYS = {
     "line": STEPS + 1,
@@ -112,7 +113,9 @@ def with_text(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
 
 
 def formatted_anew(text: bytes) -> bytes:
-    """The same JSON with other whitespace, ends of lines, order of keys, and forms of numbers."""
+    """The same JSON with other whitespace, ends of lines, order of keys, and forms of
+    numbers.
+    """
     if text.startswith(b'{"type"'):
         style = {"separators": (" , ", " : "), "sort_keys": True}
         return b"".join(
@@ -142,7 +145,9 @@ def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
 
 
 def at(place: str, change: Any) -> Callable[[Any], None]:
-    """A change of all that a path of keys leads to, in each item at a star: facts to update, or a function to call."""
+    """A change of all that a path of keys leads to, in each item at a star: facts to
+    update, or a function to call.
+    """
 
     def of(content: Any) -> None:
         found = [content]

@@ -1,4 +1,7 @@
-"""Screens that are compared whole with a file. TRIGRU_GOLDEN=write writes the files anew, to be read as a diff."""
+"""Screens that are compared whole with a file.
+
+TRIGRU_GOLDEN=write writes the files anew, to be read as a diff.
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Measuring processes that measure nothing: what they answer, and when they die, is known."""
+"""Measuring processes that measure nothing: what they answer, and when they die, is
+known.
+"""
 
 import time
 from collections import deque
@@ -30,7 +32,9 @@ KILLED = ChildDiedError("the process died: killed by signal 9")
 
 
 def is_alive(pid: int | str) -> bool:
-    """Whether a process is there, and is not a zombie that nobody has waited for yet."""
+    """Whether a process is there, and is not a zombie that nobody has waited for
+    yet.
+    """
     try:
         return (
             Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -71,7 +75,9 @@ def journal_at(
 
 
 def times(process: int, arm: Arm, rounds: int = 4) -> list[float]:
-    """Times that are known: around 1 s, linen about half as long again, and processes that differ."""
+    """Times that are known: around 1 s, linen about half as long again, and processes
+    that differ.
+    """
     rng = np.random.default_rng([process, *arm.id.encode()])
     factor = 1.5 if arm.port == "linen" else 1.0
     return (factor * (1 + 0.01 * process) * rng.lognormal(0, 0.001, rounds)).tolist()
@@ -169,7 +175,9 @@ def pool_of(answers: Answers) -> Callable[[Plan, int], FakePool]:
 
 
 def answers_here(request: TimingRequest) -> Iterator[Message]:
-    """What a process would answer, measured in this one, where things can be patched."""
+    """What a process would answer, measured in this one, where things can be
+    patched.
+    """
     answers: list[Message] = []
     worker.measure(request, answers.append, nullcontext)
     yield from answers
@@ -181,10 +189,12 @@ pool_here = pool_of(answers_here)
 
 @dataclass
 class FakeProcesses:
-    """Answers as `trigru.bench.timing.worker` does, without measuring; at some places it raises instead.
+    """Answers as `trigru.bench.timing.worker` does, without measuring; at some places
+    it raises instead.
 
     Args:
-        dies: what to raise, by process and what is under way: "compile ID", "time GROUP", or "time ID", an arm.
+        dies: what to raise, by process and what is under way: "compile ID", "time
+            GROUP", or "time ID", an arm.
         fails: reasons, by process and the id of the arm that gets no number there.
     """
 

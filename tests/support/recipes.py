@@ -1,4 +1,6 @@
-"""The recipes of the docs as programs, and one way to call what they make, whatever the framework."""
+"""The recipes of the docs as programs, and one way to call what they make, whatever the
+framework.
+"""
 
 import contextlib
 import re
@@ -59,7 +61,8 @@ def programs() -> Iterator[Program]:
 class Model(NamedTuple):
     """What a recipe made, with some parameters."""
 
-    whole: Any  # what the recipe's own functions take: parameters in linen, a module elsewhere
+    #: what the recipe's own functions take: parameters in linen, a module elsewhere
+    whole: Any
     call: Callable[..., Any]  # runs it on a batch
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -69,7 +72,8 @@ class Model(NamedTuple):
 class Recipe:
     """A program that has run: its names are attributes.
 
-    What it calls `model`, in linen with its `params`, can be called in one way in every framework.
+    What it calls `model`, in linen with its `params`, can be called in one way in every
+    framework.
     """
 
     def __init__(self, program: Program, framework: str, folder: Path):
@@ -119,7 +123,9 @@ class Recipe:
         return flatten(self.gradient(loss))
 
     def starts(self, loss: Callable[[Model], Any]) -> dict[str, jax.Array]:
-        """The gradients of arrays called `initial_carry`, by what stands before that in their names."""
+        """The gradients of arrays called `initial_carry`, by what stands before that in
+        their names.
+        """
         name, found = "initial_carry", self.gradients(loss)
         return {
             key.removesuffix(name): array
@@ -128,7 +134,9 @@ class Recipe:
         }
 
     def gru(self, prefix: str = "") -> Callable[..., Any]:
-        """A GRU within the model, as plain JAX computes it: what a recipe's values are compared with."""
+        """A GRU within the model, as plain JAX computes it: what a recipe's values are
+        compared with.
+        """
         flat = {
             name.removeprefix(prefix): array
             for name, array in self.flat.items()
@@ -159,7 +167,9 @@ class Recipe:
 
 
 def recipe_fixture(place: str) -> Any:
-    """A fixture of a recipe, "page.md#heading", that has run once in each framework for all tests of a module."""
+    """A fixture of a recipe, "page.md#heading", that has run once in each framework for
+    all tests of a module.
+    """
     page, _, heading = place.partition("#")
 
     @pytest.fixture(scope="module", params=TITLES)

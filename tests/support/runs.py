@@ -69,7 +69,9 @@ def sized(text: str) -> Sized:
 
 
 def plan(**changes: Any) -> Plan:
-    """A plan of tiny's forward pass in pure and linen, with changes; workloads as in ids of arms."""
+    """A plan of tiny's forward pass in pure and linen, with changes; workloads as in
+    ids of arms.
+    """
     if "workloads" in changes:
         changes["workloads"] = tuple(map(sized, changes["workloads"]))
     return msgspec.structs.replace(PLAN, **changes)
@@ -123,7 +125,9 @@ def make_benchmark(
     verdict: Any = "indistinguishable",
     **facts: Any,
 ) -> Benchmark:
-    """An arm with its times, whose facts are those of a small run unless said otherwise."""
+    """An arm with its times, whose facts are those of a small run unless said
+    otherwise.
+    """
     process = [0] * len(time_s) if process is None else list(map(int, process))
     other_clock = "pipelined" if clock == "blocked" else "blocked"
     samples = _samples(arm, clock, time_s, process)
@@ -243,7 +247,8 @@ ARMS = {  # times / pure[jit]'s
     "equinox[filter_jit]": 3.0,
     "equinox[partition]": 1.25,
 }
-#: Their times in seconds, where linen, and all in functional style, are as fast as plain JAX.
+#: Their times in seconds, where linen, and all in functional style, are as fast as
+#: plain JAX.
 FAST = {
     "pure[jit]": 1e-4,
     "pure[jit]#2": 1e-4,
@@ -316,7 +321,8 @@ def draw_run(
     return make_results(benchmarks, plan=planned)
 
 
-#: The speedup of the fused kernel, by workload, port and phase, in the runs of `draw_kernels`.
+#: The speedup of the fused kernel, by workload, port and phase, in the runs of
+#: `draw_kernels`.
 KERNEL_TRUTH = {
     ("tiny", "pure", "forward"): 1.005,
     ("question", "pure", "forward"): 1.5,
@@ -329,7 +335,9 @@ KERNEL_TRUTH = {
 
 
 def draw_kernels(rng: np.random.Generator) -> Results:
-    """Two ports in the fused division; and linen, half as fast as pure, in the stock one."""
+    """Two ports in the fused division; and linen, half as fast as pure, in the stock
+    one.
+    """
     process = np.repeat(np.arange(5), 6)
     benchmarks: list[Benchmark] = []
 

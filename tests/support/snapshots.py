@@ -1,4 +1,6 @@
-"""Snapshots and environments that are made up, and folders of snapshots as `trigru snapshot` leaves them."""
+"""Snapshots and environments that are made up, and folders of snapshots as `trigru
+snapshot` leaves them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ def leave(
     arrays: Mapping[str, np.ndarray] | None = None,
     **facts: Any,
 ) -> None:
-    """Write a snapshot of subjects and facts into a folder, which is made if it is not there."""
+    """Write a snapshot of subjects and facts into a folder, which is made if it is not
+    there.
+    """
     save(folder, snapshot_of(*subjects, **facts), dict(arrays or {}))
 
 
@@ -61,7 +65,8 @@ class MadeUp(Environments):
     A command that runs in one is given the set's name as VERSION_SET.
 
     Args:
-        failing: the names of sets that fail to install, and whether each does so for good.
+        failing: the names of sets that fail to install, and whether each does so for
+            good.
         subjects: of the snapshot that is taken with a release, given its number; it may
             raise an EnvironmentFailedError.
     """

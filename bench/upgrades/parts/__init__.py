@@ -1,7 +1,9 @@
-"""The frameworks' own parts as people use them: small programs, most of them a line of Python in a table of text.
+"""The frameworks' own parts as people use them: small programs, most of them a line of
+Python in a table of text.
 
-The line is the name of its program, so that one more is one line. `PARTS` of a framework's module has all its rows; the
-arguments and defaults of all that the modules in `PUBLIC` offer are kept, too.
+The line is the name of its program, so that one more is one line. `PARTS` of a
+framework's module has all its rows; the arguments and defaults of all that the modules
+in `PUBLIC` offer are kept, too.
 """
 
 from collections import Counter
@@ -28,7 +30,10 @@ B, T, D, H = 3, 4, 5, 6
 
 
 def look_at_parts(subject: Subject, store: ArrayStore) -> None:
-    """The facts of a framework's own parts. What fails is a problem of its own, and the others go on."""
+    """The facts of a framework's own parts.
+
+    What fails is a problem of its own, and the others go on.
+    """
     with survived(subject, "import"):
         module = import_module(f".{subject.framework}", __name__)
         look_at(subject, store, module.PARTS)
@@ -55,10 +60,12 @@ BACKWARD = {"reverse": True, "keep_order": True, "return_carry": True}
 
 
 def filled(tree: Any) -> Any:
-    """A tree of fixed random arrays in the shapes and dtypes of another, so that what is drawn changes no result.
+    """A tree of fixed random arrays in the shapes and dtypes of another, so that what
+    is drawn changes no result.
 
-    No two arrays are alike, and an array does not depend on names, nor on arrays of other shapes. Whole numbers and
-    keys stay; where there are shapes alone, they are zeros.
+    No two arrays are alike, and an array does not depend on names, nor on arrays of
+    other shapes. Whole numbers and keys stay; where there are shapes alone, they are
+    zeros.
     """
     before: Counter[tuple[int, ...]] = Counter()
 
@@ -82,12 +89,17 @@ def half() -> dict[str, Any]:
 
 
 def called(call: Callable[[], Any], *, counted: bool = True) -> Call:
-    """A call that is made as it is. It is made once where what it costs does not count."""
+    """A call that is made as it is.
+
+    It is made once where what it costs does not count.
+    """
     return Call(call, counted=counted)
 
 
 def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
-    """A function that says whether a call deletes the array that it is given, since it donates it."""
+    """A function that says whether a call deletes the array that it is given, since it
+    donates it.
+    """
 
     def check() -> Any:
         array = jnp.asarray(normal(B, H))
@@ -98,7 +110,9 @@ def deletes(call: Callable[[Any], Any]) -> Callable[[], Any]:
 
 
 def policies_of(checkpoint: Callable[..., Any]) -> Call:
-    """The bytes that each policy of a `jax.checkpoint` keeps; both named values and both products have other sizes."""
+    """The bytes that each policy of a `jax.checkpoint` keeps; both named values and
+    both products have other sizes.
+    """
     matrices, matrix, policies = normal(B, H, T), normal(T, D), jax.checkpoint_policies
 
     def forward(x: Any) -> Any:
@@ -159,7 +173,9 @@ def rows(make: Callable[[str], Example | Call]) -> Callable[[str], Rows]:
 
 
 class Lines:
-    """Programs in tables of text, each a line of Python, with the names of a module, some more, and those of this."""
+    """Programs in tables of text, each a line of Python, with the names of a module,
+    some more, and those of this.
+    """
 
     def __init__(self, names: dict[str, Any], **more: Any):
         self.names, self.more = names, more
@@ -175,7 +191,9 @@ class Lines:
         return {line: self.value(line, **more) for line in lines_of(text)}
 
     def each(self, module: str, names: str) -> dict[str, Any]:
-        """The functions of a module by their dotted names, of names as in "relu linalg.norm"."""
+        """The functions of a module by their dotted names, of names as in "relu
+        linalg.norm".
+        """
         found = {}
         for name in names.split():
             with suppress(AttributeError):  # another release may lack it
@@ -189,7 +207,9 @@ class Lines:
     def model(
         self, line: str, x: Any, **more: Any
     ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-        """A model, inputs and options of a line as "nn.RNN(cell), X, dict(mask=MASK)"; x are the inputs by default."""
+        """A model, inputs and options of a line as "nn.RNN(cell), X, dict(mask=MASK)";
+        x are the inputs by default.
+        """
         value = self.value(line, **more)
         model, *inputs = value if isinstance(value, tuple) else (value, x)
         options = inputs.pop() if isinstance(inputs[-1], dict) else {}
@@ -203,13 +223,17 @@ class Lines:
         )
 
     def calls(self, text: str) -> Rows:
-        """Rows of calls that are made as they are, whose numbers count as arrays, too."""
+        """Rows of calls that are made as they are, whose numbers count as arrays,
+        too.
+        """
         return rows(
             lambda line: called(lambda: jax.tree.map(np.asarray, self.value(line)))
         )(text)
 
     def called(self, text: str) -> Rows:
-        """Rows of functions that are called as they are, in which `ran` counts what it traces."""
+        """Rows of functions that are called as they are, in which `ran` counts what it
+        traces.
+        """
 
         def make(line: str) -> Call:
             traces = TraceCounter()
@@ -220,7 +244,9 @@ class Lines:
     def compiled(
         self, names: Callable[[], dict[str, Any]], jit: Any = jax.jit
     ) -> Callable[[str], Any]:
-        """Makes a row of all lines of a table, compiled, in which more names are known."""
+        """Makes a row of all lines of a table, compiled, in which more names are
+        known.
+        """
         return lambda text: lambda: called(jit(lambda: self.values(text, **names())))
 
     def dtypes(self, text: str) -> Rows:
@@ -239,7 +265,9 @@ class Lines:
         return {f"dtypes of {line}": make for line, make in made.items()}
 
     def refused(self, text: str) -> Call:
-        """Which lines of a table, which are mistakes, are refused, by an exception of any kind."""
+        """Which lines of a table, which are mistakes, are refused, by an exception of
+        any kind.
+        """
 
         def is_refused(line: str) -> np.ndarray:
             try:

@@ -107,7 +107,9 @@ def _scanned(wrap: Callable[..., Any], *, compiled: bool = False) -> Example:
 
 
 def _normalized(m: Any, x: Any) -> Any:
-    """The results and the state of a normalization, which is called twice in training, and then in inference."""
+    """The results and the state of a normalization, which is called twice in training,
+    and then in inference.
+    """
     norm, state = m
     mapped = {"axis_name": "batch", "in_axes": (0, None), "out_axes": (0, None)}
     first, state = jax.vmap(norm, **mapped)(x, state)

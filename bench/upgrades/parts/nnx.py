@@ -27,7 +27,10 @@ from . import (
 OTHER = dict.fromkeys(
     ("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones
 )
-UPDATED = "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in [Tagged()] for of in [plateau(m)] * 3]"
+UPDATED = (
+    "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in "
+    "[Tagged()] for of in [plateau(m)] * 3]"
+)
 zeros = nnx.initializers.zeros
 
 

@@ -50,7 +50,9 @@ HERE = Lines(globals())
 def _steps(
     optimizer: Any, params: Any, gradient: Any, factors: tuple[float, ...]
 ) -> list[Any]:
-    """The parameters and the optimizer's state after each step, whose gradient is so many times another."""
+    """The parameters and the optimizer's state after each step, whose gradient is so
+    many times another.
+    """
     update = optax.with_extra_args_support(optimizer).update
     state, found = optimizer.init(params), []
     for factor in factors:
@@ -66,7 +68,9 @@ def _steps(
 
 
 def _over_steps(line: str) -> Example:
-    """What depends on several steps, as gradients that are not finite, or on parameters of two dtypes."""
+    """What depends on several steps, as gradients that are not finite, or on parameters
+    of two dtypes.
+    """
 
     def steps(_: Any, params: Any, gradient: Any) -> list[Any]:
         two = [[array, array[0].astype(jnp.bfloat16)] for array in (params, gradient)]

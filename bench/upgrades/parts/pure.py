@@ -1,4 +1,6 @@
-"""Parts of JAX that recurrent models are made of, many with options that are not their defaults."""
+"""Parts of JAX that recurrent models are made of, many with options that are not their
+defaults.
+"""
 
 from collections import OrderedDict, namedtuple
 from functools import partial
@@ -26,13 +28,14 @@ from . import (
 )
 
 ACTIVATIONS = (
-    "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid hard_tanh hard_sigmoid hard_silu "
-    "softmax log_softmax logsumexp standardize glu mish soft_sign squareplus"
+    "relu relu6 sigmoid softplus silu gelu elu selu celu leaky_relu log_sigmoid "
+    "hard_tanh hard_sigmoid hard_silu softmax log_softmax logsumexp standardize glu "
+    "mish soft_sign squareplus"
 )
 FUNCTIONS = "tanh exp sin cos square abs sum mean var std max min cumsum sort argmax"
 INITIALIZERS = (
-    "orthogonal lecun_normal lecun_uniform glorot_normal glorot_uniform he_normal he_uniform normal uniform "
-    "truncated_normal"
+    "orthogonal lecun_normal lecun_uniform glorot_normal glorot_uniform he_normal "
+    "he_uniform normal uniform truncated_normal"
 )
 SOME, LENGTHS = np.arange(B * H).reshape(B, H) % 3 > 0, np.array([2])
 DRAWS = """

@@ -11,7 +11,9 @@ from trigru.common.parameters.record import random_params
 
 @pytest.fixture(autouse=True)
 def of_torch(tmp_path, monkeypatch):
-    """In an empty folder, a bare torch GRU's state dict as torch users save it in safetensors."""
+    """In an empty folder, a bare torch GRU's state dict as torch users save it in
+    safetensors.
+    """
     monkeypatch.chdir(tmp_path)
     state = TORCH.flat(random_params(GRUConfig(4, 3)))
     del state["initial_carry"]
@@ -76,7 +78,8 @@ def test_convert_takes_one_gru_out_of_a_file_or_exchanges_it_there():
     code, _, err = call("convert", *at, "--whole")
     assert code == 0
     assert err.startswith(
-        "policy.safetensors, policy.gru: canonical (trigru's own), input_size 4, hidden_size 3"
+        "policy.safetensors, policy.gru: canonical (trigru's own), input_size 4, "
+        "hidden_size 3"
     )
     assert sorted(load_file("gru.safetensors")) == [
         "head",

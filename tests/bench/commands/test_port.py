@@ -1,4 +1,6 @@
-"""`trigru port`: what it prints of a user's files, its exit codes, and a sentence for each bad file."""
+"""`trigru port`: what it prints of a user's files, its exit codes, and a sentence for
+each bad file.
+"""
 
 import json
 import signal
@@ -28,10 +30,19 @@ params = {"w": np.arange(1, 13, dtype=np.float32).reshape(4, 3) / 10}
 reference = Model(params, lambda p, x: jnp.tanh(x @ p["w"]), name="mine")
 x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
 """
-SAME = 'candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), name="other")\n'
-TURNED = 'candidate = Model({"v": np.ones((3, 4), "float32")}, lambda p, x: jnp.tanh(x @ p["v"].T), name="other")\n'
+SAME = (
+    'candidate = Model(params, lambda p, x: jnp.tanh((p["w"].T @ x.T).T), '
+    'name="other")\n'
+)
+TURNED = (
+    'candidate = Model({"v": np.ones((3, 4), "float32")}, lambda p, x: '
+    'jnp.tanh(x @ p["v"].T), name="other")\n'
+)
 ANOTHER = 'candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n'
-UNKNOWN = 'candidate = Model({"v": np.ones((5, 1), np.float32)}, lambda p, x: x[:, :3] * p["v"].sum(), name="other")\n'
+UNKNOWN = (
+    'candidate = Model({"v": np.ones((5, 1), np.float32)}, lambda p, x: x[:, '
+    ':3] * p["v"].sum(), name="other")\n'
+)
 
 
 @pytest.fixture
@@ -73,8 +84,8 @@ def test_the_line_where_the_models_of_two_files_part(port):
     )
     assert left == 1
     assert (
-        ' candidate b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ p["w"]), name="other")\n'
-        in out
+        " candidate b.py:9\n      candidate = Model(params, lambda p, x: jnp.sin(x @ "
+        'p["w"]), name="other")\n' in out
     )
     assert "  w = w, as it is (by values)\n" in out
 
@@ -97,7 +108,10 @@ def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
         (tmp_path / folder / "layers.py").write_text(
             f"FACTOR = {factor}\n", encoding="utf-8"
         )
-        code = f"from layers import FACTOR\n{MODELS}reference = Model(params, lambda p, x: FACTOR * x @ p['w'])\n"
+        code = (
+            f"from layers import FACTOR\n{MODELS}reference = Model(params, lambda "
+            "p, x: FACTOR * x @ p['w'])\n"
+        )
         (tmp_path / folder / "model.py").write_text(code, encoding="utf-8")
     codes = [
         port("old/model.py:reference", f"{folder}/model.py:reference")[0]
@@ -116,15 +130,18 @@ def test_two_folders_with_modules_of_the_same_name(port, tmp_path):
         ),
         (
             "import sys\nsys.exit(3)",
-            "my_port.py ends by itself, with exit code 3: expected models, and no script.",
+            "my_port.py ends by itself, with exit code 3: expected models, and no "
+            "script.",
         ),
         (
             "x = 1",
-            "my_port.py has no 'reference': expected a trigru.parity.Model of that name.",
+            "my_port.py has no 'reference': expected a trigru.parity.Model of that "
+            "name.",
         ),
         (
             "reference = 3",
-            "is of type int, expected a trigru.parity.Model, such as Model.linen(module, variables)",
+            "is of type int, expected a trigru.parity.Model, such as "
+            "Model.linen(module, variables)",
         ),
         (
             MODELS + "candidate = None",
@@ -208,7 +225,8 @@ def test_the_report_on_the_cost():
     )
     _, *lines = cost_lines([cost])
     assert lines == [
-        "  forward, in a loop: 1.250 (1.200 to 1.300), slower; noise floor 1.0% (200 µs, 250 µs)",
+        "  forward, in a loop: 1.250 (1.200 to 1.300), slower; noise floor 1.0% (200 "
+        "µs, 250 µs)",
         "  forward, to trace and compile: 0.75 s, the reference 0.50 s",
         "  forward, temporary memory: 2.5 MB, the reference 1 MB",
         "  forward, compiled: 3 dots against 2",

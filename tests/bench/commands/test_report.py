@@ -1,4 +1,6 @@
-"""`trigru report` and `trigru diff` of runs, from files: screens, pages and exit codes."""
+"""`trigru report` and `trigru diff` of runs, from files: screens, pages and exit
+codes.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The page of a run, with every string as text and nothing that runs; and its pictures."""
+"""The page of a run, with every string as text and nothing that runs; and its
+pictures.
+"""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -31,7 +33,11 @@ from trigru.bench.reporting.plots import (
 from trigru.bench.reporting.times import time_tables
 from trigru.bench.results.arm import Untimed
 
-HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' {{7*7}} $x^2_"
+HOSTILE = (
+    "<img src=x "
+    "onerror=alert(1)></script><script>alert(2)</script>\x1b[31m\u202e\" onload='x' "
+    "{{7*7}} $x^2_"
+)
 OWN_ELEMENTS = {
     "html",
     "head",

@@ -64,7 +64,9 @@ def timed(
 
 
 def mixed():
-    """A run with all that a screen can say: failures, noise, arms without a number, and another device."""
+    """A run with all that a screen can say: failures, noise, arms without a number, and
+    another device.
+    """
     odd = [
         runs.with_facts(b, backend="gpu", device="A GPU")
         if b.arm.port == "equinox"
@@ -238,7 +240,9 @@ def changed():
 
 
 def unlike():
-    """Another machine, arms that are missing, noise, load, and files the wrong way round."""
+    """Another machine, arms that are missing, noise, load, and files the wrong way
+    round.
+    """
     arms = {name: ratio for name, ratio in ARMS.items() if name != "equinox[partition]"}
     old = runs.with_facts(draw_run(1, arms=arms, **SMALL), floor=0.4)
     new = runs.with_machine(
@@ -251,7 +255,9 @@ def unlike():
 
 
 def many():
-    """More changes than have rows; most of them, and the second copy of the baseline."""
+    """More changes than have rows; most of them, and the second copy of the
+    baseline.
+    """
     calm = {"noise": 0.001, "luck": 0.001, "mood": 0.0}
     return diff(
         draw_run(1, **calm),

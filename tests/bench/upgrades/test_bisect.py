@@ -1,4 +1,6 @@
-"""The search for a release: on histories that are made up, and by `trigru bisect` in environments without packages."""
+"""The search for a release: on histories that are made up, and by `trigru bisect` in
+environments without packages.
+"""
 
 import json
 from datetime import date, timedelta
@@ -232,7 +234,9 @@ def test_nothing_that_is_found_is_an_error(tmp_path, capsys, last, error, out):
 
 
 def lines_and_bits(number):
-    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on; leaves change with 0.5.0."""
+    """From 0.4.0 on, NNX runs more lines, and plain JAX from 0.2.0 on; leaves change
+    with 0.5.0.
+    """
     pure_lines = 150 if number >= 2 else 100
     nnx_lines = 150 if number >= 4 else 100
     leaves = {"w": f"float{16 if number >= 5 else 32}(3,)"}

@@ -1,4 +1,6 @@
-"""What a difference between two snapshots is told as: its kind, the fact, what it was and is; and what is no change."""
+"""What a difference between two snapshots is told as: its kind, the fact, what it was
+and is; and what is no change.
+"""
 
 import msgspec
 import numpy as np
@@ -31,7 +33,9 @@ F = A.astype("float32")
 
 
 def told(old, new):
-    """The changes between two subjects, as they are read from files: kind, what, old, new."""
+    """The changes between two subjects, as they are read from files: kind, what, old,
+    new.
+    """
     loaded = []
     for subject in (old, new):
         content = msgspec.json.encode(snapshot_of(subject))
@@ -453,8 +457,8 @@ def test_counts_of_python_are_compared_within_a_minor_version(python, is_compare
     changes = compare_snapshots(Loaded(old, {}), Loaded(new, {}))
     assert bool(changes) is is_compared
     sentence = (
-        f"Python {python}, was 3.13.5: calls are not compared, since each Python counts "
-        "in its own way."
+        f"Python {python}, was 3.13.5: calls are not compared, since each Python "
+        "counts in its own way."
     )
     assert reservations(old, new) == ([] if is_compared else [sentence])
 

@@ -1,4 +1,6 @@
-"""What is counted of a call, measured of two arrays, and kept of warnings and exceptions."""
+"""What is counted of a call, measured of two arrays, and kept of warnings and
+exceptions.
+"""
 
 import json
 import warnings

@@ -63,7 +63,10 @@ def test_today_is_a_day_and_what_is_in_the_future_none():
 
 def test_a_clone_a_wheel_and_a_commit_are_taken_as_they_are(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'Ml_Dtypes'\n")
-    text = f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main optax==0.2.5"
+    text = (
+        f"{tmp_path} ./jax-0.7-py3-none-any.whl git+file:///home/me/flax.git@main "
+        "optax==0.2.5"
+    )
     found = read_set(text)
     assert list(map(name_of, found.requirements)) == [
         "ml-dtypes",

@@ -1,4 +1,6 @@
-"""The file of a snapshot, whole or not at all; and other files of a package under the same version."""
+"""The file of a snapshot, whole or not at all; and other files of a package under the
+same version.
+"""
 
 import os
 from itertools import count
@@ -139,7 +141,9 @@ def test_files_that_are_gone_or_new_are_named(package, files, gone):
 def test_another_version_has_other_files_that_are_listed_where_no_change_names_them(
     package,
 ):
-    """Those that computed something come first; one that holds the version does not count."""
+    """Those that computed something come first; one that holds the version does not
+    count.
+    """
     trail = Trail([f"{package.name}/c.py:1 (mul of shape 4)"], "", "")
     subject = Subject("mine", "mine", observations={"call": Observation(trail=trail)})
     old = package.snapshot(

@@ -1,4 +1,6 @@
-"""A matrix of version sets, whose environments are made up: rows, reasons, what changed, and going on."""
+"""A matrix of version sets, whose environments are made up: rows, reasons, what
+changed, and going on.
+"""
 
 import json
 import sys

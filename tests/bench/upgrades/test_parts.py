@@ -1,4 +1,6 @@
-"""Parts of the frameworks as small programs: what is kept of one, and what a change of it is told as."""
+"""Parts of the frameworks as small programs: what is kept of one, and what a change of
+it is told as.
+"""
 
 import warnings
 from functools import partial

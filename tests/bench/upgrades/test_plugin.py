@@ -1,4 +1,6 @@
-"""The fixture `unchanged`: what it writes, what it passes, and what a test that fails prints."""
+"""The fixture `unchanged`: what it writes, what it passes, and what a test that fails
+prints.
+"""
 
 import pytest
 import trigru.bench.upgrades.observing

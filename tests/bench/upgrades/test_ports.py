@@ -1,4 +1,6 @@
-"""The facts of a port: the same each time, others where one thing changed, and problems where a process dies."""
+"""The facts of a port: the same each time, others where one thing changed, and problems
+where a process dies.
+"""
 
 from copy import copy
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""The fused kernel is a better program than the stock one; that it is the same function, `verify` checks."""
+"""The fused kernel is a better program than the stock one; that it is the same
+function, `verify` checks.
+"""
 
 from functools import partial
 
@@ -32,8 +34,9 @@ def along(function, tangent):
     return lambda primal: jax.jvp(function, (primal,), (tangent,))[1]
 
 
-#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a direction) -> results. Others, as
-#: the gradient along a direction and that of each example, are checks of the contract.
+#: Whether with `remat`, and (scalar function of parameters and inputs, the point, a
+#: direction) -> results. Others, as the gradient along a direction and that of each
+#: example, are checks of the contract.
 @pytest.mark.parametrize(
     ("remat", "transform"),
     [
@@ -124,7 +127,9 @@ def loops_of(function, *arguments):
 
 
 def program_of(port, kernel, **options):
-    """The gradient of a loss on all outputs, with respect to a model: (function, arguments)."""
+    """The gradient of a loss on all outputs, with respect to a model: (function,
+    arguments).
+    """
     config = GRUConfig(D, H, kernel=kernel)
     model = jax.eval_shape(
         lambda key: port.make(config, key), jax.random.key(0)
@@ -157,7 +162,9 @@ def test_the_loop_adds_nothing_of_a_weights_shape_up(port):
 
 
 def test_under_vmap_a_weights_gradient_is_one_product():
-    """Not one for each example, to be summed: those would be as many arrays of a weight's shape."""
+    """Not one for each example, to be summed: those would be as many arrays of a
+    weight's shape.
+    """
 
     def scalar(params):
         return jnp.sum(jax.vmap(partial(gru, params, kernel="fused"))(X)[1] ** 2)
@@ -223,7 +230,9 @@ def test_a_step_keeps_the_state_and_the_gates_and_without_a_derivative_the_outpu
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
-    """A loop over the chunks, and in it one over their steps; then one over those left over."""
+    """A loop over the chunks, and in it one over their steps; then one over those left
+    over.
+    """
     loops = loops_of(
         partial(gru, kernel="fused", remat=True, reverse=reverse), PARAMS, X
     )

@@ -1,4 +1,6 @@
-"""The initial carry's own learning rate: what it does to each parameter, in every tree that a port's user has."""
+"""The initial carry's own learning rate: what it does to each parameter, in every tree
+that a port's user has.
+"""
 
 import equinox as eqx
 import flax.linen as nn
@@ -128,7 +130,11 @@ def test_a_name_of_ones_own_a_frozen_carry_without_state_and_a_tree_without_name
         frozen.init([jnp.ones(2), jnp.ones(2)])
 
 
-SCALE = r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point JAX scalar"
+SCALE = (
+    r"scale is .*, expected a Python number from 0 to 1e\+30, or a floating-point "
+    r"JAX "
+    r"scalar"
+)
 BAD_SCALES = (
     -1.0,
     float("nan"),

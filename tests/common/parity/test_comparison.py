@@ -1,4 +1,6 @@
-"""Two models in plain JAX: the verdict, the quantity that differs, the line, and which leaf is which."""
+"""Two models in plain JAX: the verdict, the quantity that differs, the line, and which
+leaf is which.
+"""
 
 from pathlib import Path
 
@@ -397,9 +399,8 @@ class TestParameters:
         ("message", "mapping"),
         {
             "mapping is of type list": ["w"],
-            "names 'u', which is no parameter of the candidate. It has: b, scale, v, w": {
-                "u": "w"
-            },
+            "names 'u', which is no parameter of the candidate. It has: b, scale, v, "
+            "w": {"u": "w"},
             "names 'u', which is no parameter of the reference": {"w": "u"},
             r"array of shape \(6, 3\), expected \(4, 6\)": {"w": "v"},
             "the mapping of 'w' fails: TypeError": {"w": ("w", lambda w: w / None)},

@@ -1,4 +1,6 @@
-"""Laws of layouts: what is converted is given back, and pieces of what is joined are the parts."""
+"""Laws of layouts: what is converted is given back, and pieces of what is joined are
+the parts.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ def filled(shape, seed):
 
 @st.composite
 def conversions(draw):
-    """A function of layouts, its arguments, the shapes of the reference's leaves, and a number to choose by."""
+    """A function of layouts, its arguments, the shapes of the reference's leaves, and a
+    number to choose by.
+    """
     of = draw(SHAPES)
     to = draw(st.permutations(of).map(tuple))
     axis, k, number = (

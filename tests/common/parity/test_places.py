@@ -1,6 +1,7 @@
 """Of two programs that part, the line of the fault is named, and what would mend it.
 
-A fault is a change of the text of a program: the first line that differs is to be among the first two that are named.
+A fault is a change of the text of a program: the first line that differs is to be among
+the first two that are named.
 """
 
 from itertools import product
@@ -146,7 +147,8 @@ def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
     ]
 
 
-#: The text of a reference and of a candidate, what is changed in that, and how the change is named.
+#: The text of a reference and of a candidate, what is changed in that, and how the
+#: change is named.
 @pytest.mark.parametrize(
     ("reference", "candidate", "old", "new", "change"),
     [
@@ -225,7 +227,10 @@ def test_a_step_within_a_loop_knows_the_lines_outside_of_it(tape_of):
 
 
 def test_a_module_is_made_where_the_keyword_of_the_operation_stands(tmp_path):
-    text = "class M:\n  def __init__(s):\n    s.a = A(\n      eps=1)\n\n  def f(s):\n    s.a()\n"
+    text = (
+        "class M:\n  def __init__(s):\n    s.a = A(\n      eps=1)\n\n  def f(s):\n "
+        "   s.a()\n"
+    )
     (tmp_path / "model.py").write_text(text)
     called = [CodeLine(str(tmp_path / "model.py"), 7, "M.f")]
     assert [

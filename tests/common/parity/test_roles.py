@@ -1,4 +1,6 @@
-"""Parameters whose names and shapes do not tell which is which are matched by what the programs do with them."""
+"""Parameters whose names and shapes do not tell which is which are matched by what the
+programs do with them.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +36,9 @@ def flattened(order):
 
 
 def rotary(pairs):
-    """Attention with rotary embeddings, whose function `pairs` takes queries or keys apart into two."""
+    """Attention with rotary embeddings, whose function `pairs` takes queries or keys
+    apart into two.
+    """
 
     def rotated(x):
         a, b = pairs(x)
@@ -109,7 +113,8 @@ SQUARES = {"q": (6, 6), "k": (6, 6), "v": (6, 6)}
 BIASED = {"weight": (6, 5), "out": (5, 3)}
 LAYERS = {"kernel_0": (6, 6), "kernel_1": (6, 6), "bias_0": (1, 6), "bias_1": (1, 6)}
 
-#: Of each pair, the functions and the shapes of the parameters, the inputs, and the verdict.
+#: Of each pair, the functions and the shapes of the parameters, the inputs, and the
+#: verdict.
 PAIRS = {
     "an image flattened in another order": (
         (flattened((0, 1, 2, 3)), {"conv": (3, 3, 2, 4), "dense": (48, 3)}),

@@ -1,4 +1,6 @@
-"""What models bring beside their function: how their parameters are drawn, and how they are trained."""
+"""What models bring beside their function: how their parameters are drawn, and how they
+are trained.
+"""
 
 import jax
 import jax.numpy as jnp

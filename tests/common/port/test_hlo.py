@@ -18,7 +18,10 @@ from trigru.common.port.hlo import (
 
 X = jnp.ones((4, 4))
 ROW = jnp.ones((1, 4))
-TRIPS = ', backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}'
+TRIPS = (
+    ", "
+    'backend_config={"known_trip_count":{"n":"7"},"known_init_step":{"init":"0","step":"1"}}'
+)
 
 
 def repeat(trips, a, b):
@@ -88,7 +91,8 @@ def test_the_same_computation_has_the_same_fingerprint():
     assert fingerprint_of(lambda x, w, b: base(x, w, b, 3.0), X, X, ROW) != of_base
 
 
-#: The texts of compiled programs: one with a fusion, one with a loop, and one with a library's product.
+#: The texts of compiled programs: one with a fusion, one with a loop, and one with a
+#: library's product.
 FOLDER = Path(__file__).parent / "hlo"
 HLO, LOOP, GEMM = (
     (FOLDER / f"{name}.hlo").read_text(encoding="utf-8")
@@ -174,10 +178,12 @@ def test_those_in_a_loop_run_as_often_as_the_loop():
 @pytest.mark.parametrize(
     ("operation", "shape"),
     {
-        "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} all-reduce-done(%begun)": "f32[8]{0}",
+        "all-reduce-start(%x), to_apply=%add\n  ROOT %done = f32[8]{0} "
+        "all-reduce-done(%begun)": "f32[8]{0}",
         "all-reduce-start(%x, %x), to_apply=%add": "(f32[4]{0}, f32[4]{0})",
         "all-gather-start(%x), dimensions={0}": "(f32[2]{0}, f32[8]{0})",
-        "collective-permute-start(%x), source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
+        "collective-permute-start(%x), "
+        "source_target_pairs={{0,1}}": "(f32[8]{0}, f32[8]{0}, u32[], u32[])",
         "ragged-all-to-all(%x, %x, %x, %x, %x, %x)": "f32[8]{0}",
     }.items(),
 )
@@ -187,7 +193,13 @@ def test_bytes_are_those_of_what_comes_out(operation, shape):
 
 
 def test_those_in_a_branch_are_found():
-    branch = "%yes (x: f32[2]) -> f32[2] {\n  ROOT %sum = f32[2]{0} all-reduce(%x), to_apply=%add\n}\n"
-    called = "  ROOT %c = f32[2]{0} conditional(%p, %x, %x), true_computation=%yes, false_computation=%no\n"
+    branch = (
+        "%yes (x: f32[2]) -> f32[2] {\n  ROOT %sum = f32[2]{0} all-reduce(%x), "
+        "to_apply=%add\n}\n"
+    )
+    called = (
+        "  ROOT %c = f32[2]{0} conditional(%p, %x, %x), true_computation=%yes, "
+        "false_computation=%no\n"
+    )
     text = f"{branch}\nENTRY %main (x: f32[2]) -> f32[2] {{\n{called}}}\n"
     assert collectives_of(text) == [Collective("all-reduce", 8, 1, in_loop=False)]

@@ -1,4 +1,6 @@
-"""What stands between ports and JAX: a port with one kernel, arrays of one's own, kept programs, and listeners."""
+"""What stands between ports and JAX: a port with one kernel, arrays of one's own, kept
+programs, and listeners.
+"""
 
 import os
 

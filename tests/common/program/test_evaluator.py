@@ -1,4 +1,6 @@
-"""The evaluator gives what JAX gives: for each primitive, call and loop, and for several sets of values at once."""
+"""The evaluator gives what JAX gives: for each primitive, call and loop, and for
+several sets of values at once.
+"""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,6 @@
-"""How sequences are fed, where the initial state comes from, and several GRUs in one model."""
+"""How sequences are fed, where the initial state comes from, and several GRUs in one
+model.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +153,9 @@ def test_each_example_and_step_of_training_has_noise_of_its_own_and_evaluation_h
 
 
 def assert_states_learn(recipe, *names):
-    """The gradient reaches the initial states of these parts, which were drawn apart, and there are no others."""
+    """The gradient reaches the initial states of these parts, which were drawn apart,
+    and there are no others.
+    """
     starts = recipe.starts(lambda model: (model(recipe.x)[1] ** 2).mean())
     assert {*starts} == {f"{name}." for name in names}
     assert all(start.all() for start in starts.values())

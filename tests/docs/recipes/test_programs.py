@@ -1,4 +1,6 @@
-"""Whole programs: training, by rates and on devices too; files; an exported model; the fused kernel; an agent."""
+"""Whole programs: training, by rates and on devices too; files; an exported model; the
+fused kernel; an agent.
+"""
 
 import os
 import re
@@ -156,7 +158,10 @@ def test_the_tab_moves_the_state_ten_times_as_far(rate):
     )
 
 
-APART = "carry_learning_rate(optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3)))"
+APART = (
+    "carry_learning_rate(optax.chain(optax.clip_by_global_norm(1.0), "
+    "optax.adamw(1e-3)))"
+)
 
 
 #: What a `tx` makes of gradients of 3 and 4, by SGD at rate 1 instead of AdamW.
@@ -219,7 +224,7 @@ def test_devices_exchange_after_the_loop_and_the_gradient_is_that_of_one(devices
     assert last < devices.loss, "it trains on one device as well"
 
 
-# Reinforcement learning ----------------------------------------------------------------------------------------------
+# Reinforcement learning ---------------------------------------------------------------
 
 
 def test_the_agent_learns_with_every_seed_apart(agent):
@@ -243,7 +248,9 @@ def test_the_agent_learns_with_every_seed_apart(agent):
 
 
 def test_training_runs_the_steps_of_the_rollout_again(agent):
-    """As a chunk from the stored carry, with the rollout's resets: the same values, and so the same probabilities."""
+    """As a chunk from the stored carry, with the rollout's resets: the same values, and
+    so the same probabilities.
+    """
     carry = jax.random.normal(jax.random.key(6), (agent.ENVIRONMENTS, agent.UNITS))
     state = (
         agent.new_episodes(jax.random.key(5)),
@@ -270,7 +277,9 @@ def test_training_runs_the_steps_of_the_rollout_again(agent):
 
 
 def test_advantages_are_those_of_the_definition(agent, rng):
-    """The sum of a step's error and, within the episode, of the later ones, each discounted once more."""
+    """The sum of a step's error and, within the episode, of the later ones, each
+    discounted once more.
+    """
     T, B = 5, 2
     reward, value = rng.normal(size=(2, T, B)).astype("f4")
     done, last = rng.random((T, B)) < 0.4, rng.normal(size=B).astype("f4")
