@@ -18,13 +18,14 @@ from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.cli import app
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
-from trigru.common.equality.contract.designs import coverage_of, design_of
-from trigru.common.equality.contract.factors import (
+from trigru.common.equality.contract.cases import DTYPES
+from trigru.common.equality.contract.design import coverage_of, design_of
+from trigru.common.equality.contract.space import (
     COARSE_RULES,
-    DTYPES,
     FACTORS,
     RULES,
     SHORT,
+    in_words,
 )
 from trigru.common.port.protocol import LABELS
 from trigru.common.port.styles import labels_of
@@ -64,8 +65,8 @@ def checks() -> str:
 
 def factors() -> str:
     """The factors of the contract with their levels."""
-    rows = [(factor.name, ", ".join(factor.levels)) for factor in FACTORS]
-    rows.append(("dtype", ", ".join(DTYPES)))
+    rows = [(factor.name, ", ".join(factor.words)) for factor in FACTORS]
+    rows.append(("dtype", ", ".join(str(dtypes) for dtypes in DTYPES)))
     return table(("factor", "levels, the usual one first"), rows)
 
 
@@ -157,23 +158,13 @@ def coverage() -> str:
 def rules() -> str:
     """What cannot go together, and what is left out in other dtypes than float64."""
     elsewhere = "in other dtypes than float64, "
-    lines = [f"- {_rule_text(rule)}" for rule in RULES]
-    lines += [f"- {elsewhere}{_rule_text(rule)}" for rule in COARSE_RULES]
+    lines = [f"- {rule}" for rule in RULES]
+    lines += [f"- {elsewhere}{rule}" for rule in COARSE_RULES]
     lines.append(
-        f"- {elsewhere}pairs have only {_levels_text(SHORT)}; float16 has no pairs, "
-        "but named rows."
+        f"- {elsewhere}pairs have only {in_words(SHORT)}; float16 has no pairs, but "
+        "named rows."
     )
     return "\n".join(lines)
-
-
-def _rule_text(rule: Any) -> str:
-    when = _levels_text(rule.when) or "every row"
-    return f"{when}: only {_levels_text(rule.then)}, since {rule.why}."
-
-
-def _levels_text(levels: Any) -> str:
-    parts = [f"{name} {' or '.join(names)}" for name, names in levels.items()]
-    return " and ".join(parts)
 
 
 def containers() -> str:

@@ -36,7 +36,7 @@ def write(path: Path) -> None:
     rng = np.random.default_rng(SEED)
     lengths = rng.integers(1, T + 1, B).astype(np.int32)
     lengths[:2] = 0, T
-    params = random_params(GRUConfig(D, H, 5, param_dtype="float64"), SEED).gru
+    params = random_params(GRUConfig(D, H, param_dtype="float64"), SEED)
     inputs: dict[str, Any] = {
         **params._asdict(),
         "x": rng.normal(size=(B, T, D)),

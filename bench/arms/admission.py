@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from ...common.equality import oracle
-from ...common.equality.contract.reference import Trajectory, trajectory
+from ...common.equality.contract.training import Trajectory, trajectory
 from ...common.equality.measurement import accuracy_bound, relative_error
 from ...common.errors import TrigruError
 from ...common.files import write_whole
@@ -119,8 +119,7 @@ def _compute_reference(
 
     wide = jax.tree.map(lambda array: array.astype("float64"), params)
     exact, exact_steps = _answer(phase, wide, batch, "float64")
-    with oracle.operands_rounded(bits):
-        rounded, rounded_steps = _answer(phase, params, batch, dtype)
+    rounded, rounded_steps = _answer(phase, params, batch, dtype, bits)
     if exact_steps and rounded_steps:
         # both moves are weighted as those of the exact steps
         exact |= exact_steps.moved(exact_steps.end)
@@ -134,10 +133,12 @@ def _compute_reference(
 
 
 def _answer(
-    phase: str, params: Any, batch: Batch, dtype: str
+    phase: str, params: Any, batch: Batch, dtype: str, bits: int | None = None
 ) -> tuple[dict[str, Any], Trajectory | None]:
     """The oracle's answers in a dtype, by quantity; and the train steps, if it took
     any.
+
+    Of what goes into a product, so many significant bits are kept; None keeps all.
     """
 
     def cast(tree: Any) -> Any:
@@ -146,7 +147,9 @@ def _answer(
     batch = cast(batch)
 
     def loss_and_grad(params: Any) -> tuple[Any, Any]:
-        return oracle.loss_and_grad(params, batch.x, batch.targets, batch.lengths)
+        return oracle.loss_and_grad(
+            params, batch.x, batch.targets, batch.lengths, operand_bits=bits
+        )
 
     if phase == "train_step":
         # an optimiser moves parameters in their own dtype
@@ -158,9 +161,13 @@ def _answer(
         loss, gradient = loss_and_grad(cast(params))
         return {"loss": np.asarray(loss)} | leaves(gradient), None
     if phase == "step":
-        result = oracle.forward(cast(params), batch.x[:, :1], batch.carry)
+        result = oracle.forward(
+            cast(params), batch.x[:, :1], batch.carry, operand_bits=bits
+        )
         return {"carry": result.carry, "outputs": result.outputs[:, 0]}, None
-    result = oracle.forward(cast(params), batch.x, lengths=batch.lengths)
+    result = oracle.forward(
+        cast(params), batch.x, lengths=batch.lengths, operand_bits=bits
+    )
     return {"carry": result.carry, "outputs": result.outputs}, None
 
 

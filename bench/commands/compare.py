@@ -132,7 +132,7 @@ def _require_proof(path: Path, *, quick: bool) -> None:
             "--fresh to delete it."
         )
     checked = {measurement.check for measurement in measurements}
-    in_full = {check.name for check in CHECKS if check.rows is None}
+    in_full = {check.name for check in CHECKS if check.cases is None}
     if not quick and not in_full <= checked:
         raise ResumeError(
             f"{path} is of a first look, not proven in full: add --quick, or --fresh "

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from ...common.equality.checks import DTYPES, ON_DEVICES, Check
-from ...common.equality.contract.designs import coverage_of
+from ...common.equality.contract.design import coverage_of
 from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import verify as verify_equal
@@ -201,14 +201,14 @@ def _say_coverage(questions: list[QuestionId], proven: Proven) -> None:
             answered.append(question)
     by_label = grouped(answered, lambda question: _label(question.subject))
     for name, its_questions in by_label.items():
-        rows = []
+        cases = []
         for question in its_questions:
-            if question.row is not None and question.check == "contract":
-                rows.append(question.row)
-        if rows:
-            covered, all_of_them = coverage_of(rows)
+            if question.case is not None and question.check == "contract":
+                cases.append(question.case)
+        if cases:
+            covered, all_of_them = coverage_of(cases)
             say(
-                f"{name}: {len(rows)} rows cover {covered} of {all_of_them} "
+                f"{name}: {len(cases)} rows cover {covered} of {all_of_them} "
                 "pairs and triples of levels."
             )
 

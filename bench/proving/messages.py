@@ -6,6 +6,7 @@ started before that is imported.
 
 from msgspec import Struct
 
+from ...common.equality.contract.cases import Case
 from ...common.equality.measurement import Measurement
 
 
@@ -22,11 +23,11 @@ class PortId(Struct, frozen=True):
 
 
 class QuestionId(Struct, frozen=True):
-    """A check of one port, or one row of a check: the least piece of work."""
+    """A check of one port, or one case of a check: the least piece of work."""
 
     subject: PortId
     check: str
-    row: dict[str, str] | None = None
+    case: Case | None = None
 
 
 #: What a process answers before it takes more: questions by their number in the proof.

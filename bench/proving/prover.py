@@ -151,23 +151,22 @@ class Prover(AbstractContextManager["Prover"]):
 def tasks_of(questions: Iterable[QuestionId]) -> list[Task]:
     """Questions, with their numbers, as tasks of processes.
 
-    Questions about one row are one task, so that the oracle answers the row once. Rows
-    about programs as users have them come first: XLA compiles them, which takes long.
+    Questions about one case are one task, so that the oracle answers the case once.
+    Cases of programs as users have them, which XLA compiles, come first: they take
+    longest.
     """
     tasks: dict[object, Task] = {}
     for number, question in enumerate(questions):
         key: object = number
-        if question.row is not None:
-            key = (question.check, *sorted(question.row.items()))
+        if question.case is not None:
+            key = question.check, question.case
         tasks.setdefault(key, {})[number] = question
     return sorted(tasks.values(), key=_is_interpreted)
 
 
 def _is_interpreted(task: Task) -> bool:
-    from ...common.equality.contract.factors import COMPILED
-
-    row = next(iter(task.values())).row
-    return row is None or row["transform"] not in COMPILED
+    case = next(iter(task.values())).case
+    return case is None or not case.is_compiled
 
 
 def _answers_of(

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 
 import jax
 
 from ...common.equality.checks import Check, get_checks
-from ...common.equality.contract.factors import Row, style_of
+from ...common.equality.contract.cases import Case
+from ...common.equality.contract.named import style_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import Examiner, questions, unmeasured
 from ...common.port.compilation import LEAST_KEPT_S, count_programs, programs_kept_in
@@ -18,6 +19,7 @@ from ...common.port.styles import styles_called
 from ...impls import get_port
 from ..processes.child import Parent, collect_less_garbage
 from .compiled_programs import programs_folder
+from .locating import parting_from
 from .messages import Answered, PortId, QuestionId, Task
 
 
@@ -33,29 +35,28 @@ def expand(
         subjects: the ports.
         dtypes: of the computation.
         checks: to ask.
-        styles: names or labels of call styles by phase: of rows in a call style, only
+        styles: names or labels of call styles by phase: of cases in a call style, only
             those in one of these are asked. None stands for all.
     """
     expanded = []
-    for subject, check, row in questions(
+    for subject, check, case in questions(
         dict.fromkeys(subjects), dtypes, checks, get_subject
     ):
-        if styles is None or _is_called(row, get_subject(subject), styles):
-            expanded.append(QuestionId(subject, check.name, row))
+        if styles is None or _is_called(case, get_subject(subject), styles):
+            expanded.append(QuestionId(subject, check.name, case))
     return expanded
 
 
 def _is_called(
-    row: Row | None, port: Port, styles: Mapping[str, Sequence[str] | None]
+    case: Case | None, port: Port, styles: Mapping[str, Sequence[str] | None]
 ) -> bool:
-    """Whether a row is in one of some call styles, or in none."""
-    if row is None:
+    """Whether a case is in one of some call styles, or in none."""
+    if case is None:
         return True
-    style = style_of(row, port)
+    style = style_of(case, port)
     if style is None:
         return True
-    phase = row["phase"]
-    return style in styles_called(port, styles.get(phase, ()), phase)
+    return style in styles_called(port, styles.get(case.phase, ()), case.phase)
 
 
 def by_subject(
@@ -73,10 +74,10 @@ def by_subject(
     return list(chain.from_iterable(measured.values()))
 
 
-def find(question: QuestionId) -> tuple[Port, Check, Row | None]:
-    """The port, the check and the row of a question."""
+def find(question: QuestionId) -> tuple[Port, Check, Case | None]:
+    """The port, the check and the case of a question."""
     (check,) = get_checks(question.check)
-    return get_subject(question.subject), check, question.row
+    return get_subject(question.subject), check, question.case
 
 
 @cache
@@ -89,7 +90,7 @@ def get_subject(subject: PortId) -> Port:
 def unanswered(question: QuestionId, problem: str) -> Measurement:
     """The measurement of a question that has none."""
     port = get_subject(question.subject)
-    blank = unmeasured(port, question.check, question.row)
+    blank = unmeasured(port, question.check, question.case)
     return replace(blank, problem=problem)
 
 
@@ -112,7 +113,7 @@ def answers_here(tasks: Iterable[Task]) -> Iterator[Answered]:
 
 
 def _examiner() -> Examiner:
-    return Examiner(reference=get_port("pure"))
+    return Examiner(locate=partial(parting_from, get_port("pure")))
 
 
 def _programs_kept() -> AbstractContextManager[None]:

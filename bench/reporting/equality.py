@@ -5,8 +5,8 @@ from typing import Any
 from msgspec import to_builtins
 
 from ...common.equality.checks import CHECKS
+from ...common.equality.comparing import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.equality.measurement import ACCURACY_FACTOR, ACCURACY_ULPS, Measurement
-from ...common.equality.verification import CANCELLING_FACTOR, COARSE_FACTOR
 from ...common.gru.kernels import STOCK
 from ..results.grouping import grouped
 from ..results.proof import worst_of

@@ -14,7 +14,7 @@ from trigru.common.program import equations
 
 #: Rows with one level that is not the usual one, so that what fails tells why; and the
 #: checks that have no rows.
-ASKED = (*get_checks("singly"), *(check for check in CHECKS if check.rows is None))
+ASKED = (*get_checks("singly"), *(check for check in CHECKS if check.cases is None))
 
 
 @pytest.mark.long

@@ -64,7 +64,6 @@ _WITH_BIASES = (
     "sequence",
     "chunks",
     "step",
-    "classifier",
     "inference",
     "jvp",
     "hvp",

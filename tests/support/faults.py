@@ -74,11 +74,6 @@ def _detached(model):
     return replace(model, params=model.params._replace(initial_carry=start))
 
 
-class ReadsOutPadding(PurePort):
-    def classify(self, model, x, lengths=None):
-        return super().classify(model, x)
-
-
 class OneStepTooMany(PurePort):
     def apply(self, model, x, carry=None, *, lengths=None, **options):
         if lengths is not None:
@@ -196,12 +191,6 @@ _NONE_LEARNED = Faulty(model_class=replace(CLASS, construct=_construct_learned))
 FAULTS = (
     Fault("no-b-hn", "b_hn dropped", "sequence", WithoutBn()),
     Fault("detached-start", "no gradient to the initial carry", "sequence", Detached()),
-    Fault(
-        "readout-of-padding",
-        "readout after the padding",
-        "classifier",
-        ReadsOutPadding(),
-    ),
     Fault("length-off-by-one", "one step too many", "lengths", OneStepTooMany()),
     Fault("no-resets", "resets ignored", "resets", IgnoresResets()),
     Fault(

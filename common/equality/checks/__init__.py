@@ -8,20 +8,23 @@ from safetensors.numpy import load
 from ...errors import UnknownNameError
 from ...parameters.record import from_leaves
 from ...port.protocol import Port, class_of
-from ..contract import designs
-from ..contract.data import USUAL, Data
-from ..contract.factors import SCALE, one_by_one, whole_row
-from ..contract.programs import answers_of
-from . import calls, classes, compiled, draws, life
-from .check import DTYPES, Case, Check
+from ..contract import design
+from ..contract.arrays import USUAL_VALUES, CallArrays
+from ..contract.calling import answers_of
+from ..contract.cases import Case
+from ..contract.expected import Answers
+from ..contract.named import SCALE
+from ..contract.space import one_by_one
+from . import calls, classes, conversion, devices, draws, export, life, memory, refusals
+from .check import DTYPES, Check, Trial
 
 __all__ = [
     "CHECKS",
     "DTYPES",
     "ON_DEVICES",
     "SELECTIONS",
-    "Case",
     "Check",
+    "Trial",
     "get_checks",
 ]
 
@@ -32,11 +35,11 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
     >>> [check.name for check in get_checks("reverse")]
     ['reverse']
     """
-    known = {check.name: check for check in (*CHECKS, *SELECTIONS, *ON_DEVICES)}
+    by_name = {check.name: check for check in (*CHECKS, *SELECTIONS, *ON_DEVICES)}
     for name in names:
-        if name not in known:
-            raise UnknownNameError("check", name, list(known))
-    return tuple(known[name] for name in names)
+        if name not in by_name:
+            raise UnknownNameError("check", name, list(by_name))
+    return tuple(by_name[name] for name in names)
 
 
 def golden() -> dict[str, np.ndarray]:
@@ -49,30 +52,37 @@ def golden() -> dict[str, np.ndarray]:
     return load((files("trigru.common") / "data" / "golden.safetensors").read_bytes())
 
 
-def _golden(port: Port) -> list[Case]:
-    row = whole_row(
-        {
-            "lengths": "passed",
-            "resets": "passed",
-            "batch": "4",
-            "time": "9",
-            "inputs": "3",
-            "hidden": "5",
-        }
+def _golden(port: Port) -> list[Trial]:
+    stored = golden()
+    case = Case(batch=(4,), time=9, inputs=3, hidden=5, lengths=True, resets=True)
+    arrays = CallArrays(
+        (USUAL_VALUES,),
+        from_leaves(stored),
+        x=stored["x"][None],
+        carry=None,
+        lengths=stored["lengths"][None],
+        resets=stored["resets"][None],
+        weights=stored["targets"][None],
+        d_carry=stored["d_carry"][None],
     )
-    known, names = golden(), ("x", "lengths", "resets", "targets", "d_carry")
-    x, lengths, resets, weights, d_carry = (known[name][None] for name in names)
-    data = Data(
-        (USUAL,), from_leaves(known), x, None, lengths, resets, weights, d_carry
-    )
-    answers = {
-        n.removeprefix("answer "): array
-        for n, array in known.items()
-        if n.startswith("answer ")
-    }
-    return [
-        Case("the answers in the file", lambda: answers_of(row, port, data)[0], answers)
-    ]
+    expected = {}
+    for name, array in stored.items():
+        if name.startswith("answer "):
+            expected[name.removeprefix("answer ")] = array
+
+    def run() -> Answers:
+        (answers,) = answers_of(case, port, arrays)
+        return answers
+
+    return [Trial("the answers in the file", run, expected)]
+
+
+def _singly(port: Port) -> list[Case]:
+    return one_by_one()
+
+
+def _scale(port: Port) -> list[Case]:
+    return list(SCALE)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -82,13 +92,13 @@ CHECKS: tuple[Check, ...] = (
         "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
         "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
         "accurate than NumPy",
-        rows=designs.design_of,
+        cases=design.design_of,
     ),
     Check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
         "file",
-        life.conversions,
+        conversion.conversions,
     ),
     Check(
         "golden",
@@ -105,12 +115,12 @@ CHECKS: tuple[Check, ...] = (
         "export",
         "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
         "batch size, or that differs when it is read back",
-        compiled.export,
+        export.export,
     ),
     Check(
         "mesh",
         "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one device",
-        compiled.on_one_device,
+        devices.on_one_device,
     ),
     Check(
         "held",
@@ -133,13 +143,13 @@ CHECKS: tuple[Check, ...] = (
         "refusals",
         "a bad call that goes through, or fails inside the framework; a good one that is refused; a `load` that "
         "calls `carry_init`",
-        calls.refusals,
+        refusals.refusals,
     ),
     Check(
         "class",
         "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
         "not learned, and bad options that go through",
-        classes.uses,
+        classes.of_class,
         is_for=class_of,
     ),
     Check(
@@ -147,25 +157,25 @@ CHECKS: tuple[Check, ...] = (
         "`remat` that keeps more than three quarters of what is kept without it, or is merged with the forward pass "
         "when unrolled; a gradient that keeps more than 1.3 times what JAX's derivative of the equations keeps, or "
         "with another kernel more than with stock; a donated train step that keeps what it replaces",
-        compiled.memory,
+        memory.memory,
     ),
 )
 #: Rows of the contract by what they ask: for whoever wants to know about one thing.
 SELECTIONS: tuple[Check, ...] = (
     *(
-        Check(some.name, f"rows of the contract {some.what}", rows=some.rows)
-        for some in designs.SELECTIONS
+        Check(s.name, f"rows of the contract {s.what}", cases=s.cases)
+        for s in design.SELECTIONS
     ),
     Check(
         "singly",
         "rows in float64 with one level that is not the usual one, or as few as go together",
-        rows=lambda port: one_by_one(),
+        cases=_singly,
         by_levels=True,
     ),
     Check(
         "scale",
         "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
-        rows=lambda port: [whole_row(row) for row in SCALE],
+        cases=_scale,
     ),
 )
 #: What needs several devices, and is run by name or by `--devices`.
@@ -174,6 +184,6 @@ ON_DEVICES: tuple[Check, ...] = (
         "devices",
         "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
         "exchange data at every step where that can be avoided",
-        compiled.on_all_devices,
+        devices.on_all_devices,
     ),
 )

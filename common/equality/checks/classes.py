@@ -2,8 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from ...port.compilation import configured
 from ...port.protocol import ModelClass, Port, WithKernel, class_of
 from ...program import evaluate
 from .. import oracle
-from ..contract.factors import other_kernels
+from ..contract.named import other_kernels
 from ..measurement import SAME_BOUND
 from .check import (
     CARRY,
@@ -28,18 +28,19 @@ from .check import (
     REFUSED,
     RESETS,
     B,
-    Case,
     D,
     H,
+    Trial,
     X,
-    require_cases,
+    require_trials,
     text_of,
 )
 
 Array = Any
-SIZES = {"input_size": D, "hidden_size": H}
+Options = dict[str, Any]
+SIZES: Options = {"input_size": D, "hidden_size": H}
 #: What a class does where an option is left out, and sizes of NumPy's.
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Options = {
     "input_size": np.int32(D),
     "hidden_size": np.int64(H),
     "carry_init": initializers.zeros,
@@ -49,12 +50,6 @@ DEFAULTS: dict[str, Any] = {
     "remat": False,
     "kernel": STOCK,
 }
-#: The dtypes of parameters and computation, and the error that they allow.
-UNLEARNED = (
-    ("float64", None, SAME_BOUND),
-    ("bfloat16", None, 0.1),
-    ("bfloat16", "float32", 1e-4),
-)
 #: Values of options that no model has.
 BAD_OPTIONS: dict[str, tuple[Any, ...]] = {
     "hidden_size": (0, -3, 2.0, True, "8", None),
@@ -66,179 +61,206 @@ BAD_OPTIONS: dict[str, tuple[Any, ...]] = {
     "param_dtype": ("int32", complex, "float8_e4m3fn", None),
     "carry_init": (0.0, initializers.lecun_normal()),
 }
+#: Arrays that are drawn gate by gate, where a class does so.
+_OF_GATES = ("weight_ih", "weight_hh", "bias")
 
 
-def uses(port: Port) -> list[Case]:
-    """A port's class, made with good and bad options. A warning is wrong, too."""
-    if (listed := class_of(port)) is None:
+@dataclass(frozen=True)
+class Unlearned:
+    """Dtypes of a model whose start is not learned, and the error that they allow."""
+
+    params: str
+    computation: str | None
+    bound: float
+
+
+UNLEARNED = (
+    Unlearned("float64", None, SAME_BOUND),
+    Unlearned("bfloat16", None, 0.1),
+    Unlearned("bfloat16", "float32", 1e-4),
+)
+
+
+def of_class(port: Port) -> list[Trial]:
+    """A port's class, made with good and bad options. A warning is wrong, too.
+
+    Raises:
+        NotOfferedError: the port lists none.
+    """
+    model_class = class_of(port)
+    if model_class is None:
         raise NotOfferedError("the port lists no class of its own as `model_class`")
 
     def run() -> None:
-        cases = (
-            _of_kernel(port, listed, port.kernel)
-            if isinstance(port, WithKernel)
-            else _of_all_kernels(port, listed)
-        )
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            require_cases(cases)
+            if isinstance(port, WithKernel):
+                require_trials(_of_kernel(port, model_class, port.kernel))
+            else:
+                require_trials(of_all_kernels(port, model_class))
 
-    return [Case("its class", run)]
+    return [Trial("its class", run)]
 
 
-def _of_all_kernels(port: Port, listed: ModelClass) -> Iterator[Case]:
+def of_all_kernels(port: Port, model_class: ModelClass) -> Iterator[Trial]:
     """What stands for what, and bad options, which are refused before anything is computed; then each kernel."""
+    alike = partial(_require_alike, port, model_class, "float32", {}, DEFAULTS)
+    yield Trial("without options", alike)
+    narrow = partial(_require_float32, model_class)
+    yield Trial("float64 without jax_enable_x64", narrow)
+    for what, call in _bad_options(port, model_class):
+        yield Trial(what, call, REFUSED)
+    yield from _of_kernel(port, model_class, STOCK)
 
-    def called(options: dict[str, Any], call: Callable[[Any], Any]) -> Any:
-        return jax.eval_shape(
-            lambda key: call(listed.construct(key, **SIZES | options)),
-            jax.random.key(0),
-        )
+    kernels = other_kernels(port)
+    if FUSED in kernels:
+        of_float32 = FUSED if is_fused(AUTO, "float32") else STOCK
+        for dtype, kernel in (("float32", of_float32), ("bfloat16", STOCK)):
+            automatic = {"param_dtype": dtype, "kernel": AUTO}
+            chosen = {"param_dtype": dtype, "kernel": kernel}
+            alike = partial(_require_alike, port, model_class, dtype, automatic, chosen)
+            yield Trial(f"kernel={AUTO!r} in {dtype}", alike)
+    for kernel in kernels:
+        if model_class.assign is not None:
+            run = partial(_require_assigned, port, model_class.assign, kernel)
+            yield Trial(f"changed in place, kernel={kernel!r}", run)
 
-    def narrowed() -> None:
-        with enable_x64(False), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # JAX says that it makes float32 of float64
-            model = called({"param_dtype": "float64"}, lambda model: model)
-        if others := {str(array.dtype) for array in jax.tree.leaves(model)} - {
-            "float32"
-        }:
-            raise DefectError(f"a parameter is {min(others)}, expected float32")
-
-    def assigned(kernel: str) -> None:
-        """A model that is called outside of jit, given other parameters in place, and called again uses these."""
-        config, own = GRUConfig(D, H, param_dtype="float64"), WithKernel(port, kernel)
-        model, other = (
-            own.load(config, random_params(config, seed)) for seed in range(2)
-        )
-        with configured({"jax_disable_most_optimizations": True}):
-            own.apply(model, X)
-            listed.assign(model, other)  # pyright: ignore[reportOptionalCall]
-            found, expected = (own.apply(some, X) for some in (model, other))
-        require_cases(
-            [Case("results", partial(tuple, found), jax.tree.map(np.asarray, expected))]
-        )
-
-    yield Case(
-        "without options",
-        partial(_require_alike, port, listed, "float32", {}, DEFAULTS),
-    )
-    yield Case("float64 without jax_enable_x64", narrowed)
-    for name, values in BAD_OPTIONS.items():
-        calls = [
-            (lambda model: model)
-            if name == "input_size"
-            else (lambda model: port.apply(model, X))
-        ]
-        if name == "dtype":
-            calls += [
-                lambda model: port.step(model, X[:, 0]),
-                lambda model: port.initial_carry(model, (B,)),
-            ]
-        for value, call in product(values, calls):
-            yield Case(
-                f"{name}={value!r}", partial(called, {name: value}, call), REFUSED
-            )
-    yield from _of_kernel(port, listed, STOCK)
-    if FUSED in other_kernels(port):
-        for dtype, kernel in (
-            ("float32", FUSED if is_fused(AUTO, "float32") else STOCK),
-            ("bfloat16", STOCK),
-        ):
-            options = (
-                {"param_dtype": dtype, "kernel": name} for name in (AUTO, kernel)
-            )
-            yield Case(
-                f"kernel={AUTO!r} in {dtype}",
-                partial(_require_alike, port, listed, dtype, *options),
-            )
-    for kernel in other_kernels(port):
-        if listed.assign:
-            yield Case(
-                f"changed in place, kernel={kernel!r}", partial(assigned, kernel)
-            )
-        yield Case(
-            f"kernel={kernel!r}",
-            partial(require_cases, _of_kernel(port, listed, kernel, values_alone=True)),
-        )
+        # what a kernel draws is what the stock one draws
+        construct = partial(model_class.construct, kernel=kernel)
+        run = partial(_require_unlearned, port, construct, UNLEARNED[0])
+        yield Trial(f"kernel={kernel!r}, carry_init=None", run)
 
 
-def _of_kernel(
-    port: Port, listed: ModelClass, kernel: str, *, values_alone: bool = False
-) -> Iterator[Case]:
+def _of_kernel(port: Port, model_class: ModelClass, kernel: str) -> Iterator[Trial]:
     """Initializers, and a start that is not learned."""
-    construct: Any = partial(listed.construct, kernel=kernel)
-    if not values_alone:
-        yield Case(
-            "initializers", partial(_require_initializers, port, listed, construct)
-        )
-    for dtypes in UNLEARNED[:1] if values_alone else UNLEARNED:
-        yield Case(
-            f"carry_init=None in {dtypes[0]}",
-            partial(require_cases, _unlearned(port, construct, *dtypes)),
-        )
+    construct = partial(model_class.construct, kernel=kernel)
+    drawn = partial(_require_initializers, port, model_class, construct)
+    yield Trial("initializers", drawn)
+    for unlearned in UNLEARNED:
+        run = partial(_require_unlearned, port, construct, unlearned)
+        yield Trial(f"carry_init=None in {unlearned.params}", run)
+
+
+def _shapes(
+    model_class: ModelClass, options: Options, call: Callable[[Any], Any]
+) -> Any:
+    """The shapes and dtypes of a call of a model that is made with options: nothing is computed."""
+
+    def made_and_called(key: Array) -> Any:
+        return call(model_class.construct(key, **SIZES | options))
+
+    return jax.eval_shape(made_and_called, jax.random.key(0))
+
+
+def _same(model: Any) -> Any:
+    return model
+
+
+def _bad_options(
+    port: Port, model_class: ModelClass
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Models that are made with a bad option, and called; by what is wrong."""
+
+    def apply(model: Any) -> Any:
+        return port.apply(model, X)
+
+    def step(model: Any) -> Any:
+        return port.step(model, X[:, 0])
+
+    def start(model: Any) -> Any:
+        return port.initial_carry(model, (B,))
+
+    # a class that is not called does not see that inputs have another size
+    calls = {"input_size": [_same], "dtype": [apply, step, start]}
+    for name, values in BAD_OPTIONS.items():
+        for value in values:
+            for call in calls.get(name, [apply]):
+                bad = {name: value}
+                yield f"{name}={value!r}", partial(_shapes, model_class, bad, call)
+
+
+def _require_float32(model_class: ModelClass) -> None:
+    """Require a model that is asked for in float64 to be in float32 where JAX has no float64."""
+    with enable_x64(False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX says that it makes float32 of float64
+        model = _shapes(model_class, {"param_dtype": "float64"}, _same)
+    dtypes = {str(array.dtype) for array in jax.tree.leaves(model)}
+    others = dtypes - {"float32"}
+    if others:
+        raise DefectError(f"a parameter is {min(others)}, expected float32")
+
+
+def _require_assigned(
+    port: Port, assign: Callable[[Any, Any], None], kernel: str
+) -> None:
+    """A model that is called outside of jit, given other parameters in place, and called again uses these."""
+    config = GRUConfig(D, H, param_dtype="float64")
+    with_kernel = WithKernel(port, kernel)
+    model = with_kernel.load(config, random_params(config, seed=0))
+    other = with_kernel.load(config, random_params(config, seed=1))
+    with configured({"jax_disable_most_optimizations": True}):
+        with_kernel.apply(model, X)
+        assign(model, other)
+        results = with_kernel.apply(model, X)
+        expected = jax.tree.map(np.asarray, with_kernel.apply(other, X))
+    require_trials([Trial("results", lambda: results, expected)])
 
 
 def _require_alike(
-    port: Port, listed: ModelClass, dtype: str, *options: dict[str, Any]
+    port: Port, model_class: ModelClass, dtype: str, options: Options, others: Options
 ) -> None:
-    """Several options stand for one program of a model that is made, and called on inputs of a dtype."""
-
-    def program(options: dict[str, Any]) -> str:
-        sizes = SIZES | options
-        kind = type(
-            sizes["hidden_size"]
-        )  # of the batch, too: NumPy's integers are sizes wherever Python's are
-
-        def made_and_called(key: Array, x: Array) -> Any:
-            model = listed.construct(key, **sizes)
-            return port.apply(model, x), port.initial_carry(model, (kind(B),))
-
-        return text_of(
-            jax.make_jaxpr(made_and_called)(jax.random.key(0), X.astype(dtype))
+    """Some options stand for others: a model has one program with both, called on inputs of a dtype."""
+    x = X.astype(dtype)
+    program = _program(port, model_class, options, x)
+    if program != _program(port, model_class, others, x):
+        raise DefectError(
+            "a model has another program than with the options that these stand for, among them "
+            f"kernel={others['kernel']!r}"
         )
 
-    if len(set(map(program, options))) > 1:
-        expected = f"the options that these stand for, among them kernel={options[-1]['kernel']!r}"
-        raise DefectError(f"a model has another program than with {expected}")
+
+def _program(port: Port, model_class: ModelClass, options: Options, x: Array) -> str:
+    """The text of the program of a model that is made and called."""
+    sizes = SIZES | options
+    # NumPy's integers are sizes of a batch, too, wherever Python's are
+    batch_size = type(sizes["hidden_size"])(B)
+
+    def made_and_called(key: Array, x: Array) -> Any:
+        model = model_class.construct(key, **sizes)
+        return port.apply(model, x), port.initial_carry(model, (batch_size,))
+
+    return text_of(jax.make_jaxpr(made_and_called)(jax.random.key(0), x))
 
 
 def _require_initializers(
-    port: Port, listed: ModelClass, construct: Callable[..., Any]
+    port: Port, model_class: ModelClass, construct: Callable[..., Any]
 ) -> None:
     """Each initializer is called for its arrays, with a key for each, and the arrays have what it drew."""
-    fields = {"carry_init": ("initial_carry",), **listed.initializers}
+    fields = {"carry_init": ("initial_carry",), **model_class.initializers}
     calls: dict[str, set[tuple[Any, str]]] = {name: set() for name in fields}
 
     def coded(shape: Any, name: str) -> np.ndarray:
         """Numbers of which each tells its place, and the initializer that drew it."""
-        return (
-            10.0 * (1 + list(fields).index(name))
-            + np.arange(np.prod(shape)).reshape(shape) / 100
-        )
+        number = 1 + list(fields).index(name)
+        return 10.0 * number + np.arange(np.prod(shape)).reshape(shape) / 100
 
     def draw(name: str, key: Array, shape: Any, dtype: Any = None) -> Array:
         calls[name].add((tuple(shape), str(jnp.dtype(dtype or float))))
-        return coded(shape, name) + jax.random.uniform(key, (), jnp.float64).astype(
-            dtype
-        )  # one for the key
+        offset = jax.random.uniform(key, (), jnp.float64)  # one for the key
+        return coded(shape, name) + offset.astype(dtype)
 
-    named = {name: partial(draw, name) for name in fields}
-    params = port.dump(
-        evaluate(
-            lambda key: construct(key, D, H, param_dtype="float64", **named),
-            jax.random.key(0),
-        )
-    )
+    drawing = {name: partial(draw, name) for name in fields}
+    make = partial(construct, input_size=D, hidden_size=H, param_dtype="float64")
+    model = evaluate(partial(make, **drawing), jax.random.key(0))
+    params = port.dump(model)
+
     offsets = []
     for name, arrays in fields.items():
         expected = set()
         for field in arrays:
-            gates = (
-                3
-                if listed.gates_apart and field in ("weight_ih", "weight_hh", "bias")
-                else 1
-            )
-            for block in np.split(np.asarray(getattr(params, field)), gates):
+            is_split = model_class.gates_apart and field in _OF_GATES
+            array = np.asarray(getattr(params, field))
+            for block in np.split(array, 3 if is_split else 1):
                 expected.add((block.T.shape, "float64"))
                 off = block - coded(block.T.shape, name).T
                 if not np.ptp(off) <= SAME_BOUND or not 0 <= off.mean() <= 1:
@@ -252,64 +274,75 @@ def _require_initializers(
         raise DefectError("two arrays are drawn by one key")
 
 
-def _unlearned(
-    port: Port,
-    construct: Callable[..., Any],
-    stored: str,
-    computed: str | None,
-    bound: float,
-) -> Iterator[Case]:
+def _require_unlearned(
+    port: Port, construct: Callable[..., Any], dtypes: Unlearned
+) -> None:
     """A start that is not learned is no parameter; it is zeros, in the dtype of the parameters or that is asked for."""
-    options: dict[str, Any] = {
-        "param_dtype": stored,
-        "dtype": computed,
-        "carry_init": None,
-    }
-    model = _filled(
-        jax.eval_shape(lambda key: construct(key, D, H, **options), jax.random.key(0))
+    require_trials(_of_unlearned(port, construct, dtypes))
+
+
+def _of_unlearned(
+    port: Port, construct: Callable[..., Any], dtypes: Unlearned
+) -> Iterator[Trial]:
+    make = partial(
+        construct,
+        input_size=D,
+        hidden_size=H,
+        param_dtype=dtypes.params,
+        dtype=dtypes.computation,
+        carry_init=None,
     )
+    model = _filled(jax.eval_shape(make, jax.random.key(0)))
     params: Any = port.dump(model)
-    yield Case(
-        "the dumped start", lambda: params.initial_carry, np.zeros(H, stored), 0.0
-    )
-    exact, x, resets = (
-        jax.tree.map(lambda p: p.astype("float64"), params),
-        X.astype(stored),
-        RESETS,
-    )
+    start = np.zeros(H, dtypes.params)
+    yield Trial("the dumped start", lambda: params.initial_carry, start, 0.0)
+
+    x = X.astype(dtypes.params)
 
     def call(model: Any, x: Array) -> Any:
-        sequence, step = (
-            port.apply(model, x, resets=resets),
-            port.step(model, x[:, 0], reset=resets[:, 0]),
-        )
+        sequence = port.apply(model, x, resets=RESETS)
+        step = port.step(model, x[:, 0], reset=RESETS[:, 0])
         return [*sequence, *step, port.initial_carry(model, (B,))]
 
-    result, first = (
-        oracle.forward(exact, a.astype("float64"), resets=r)
-        for a, r in ((x, resets), (x[:, :1], None))
-    )
-    expected = result.carry, result.outputs, first.carry, first.carry, np.zeros((B, H))
-    expected = [array.astype(computed or stored) for array in expected]
-    yield Case(
-        "a sequence, a step, the start",
-        partial(evaluate, call, model, x),
-        expected,
-        bound,
-    )
-    if stored == "float64":
-        given = {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS}
-        gradient = evaluate(
-            port.value_and_grad(lambda model: port.apply(model, x, **given)[1].sum()),
-            model,
-        )[1][0]
-        of_start = partial(lambda: port.dump(gradient).initial_carry)  # pyright: ignore[reportAttributeAccessIssue]
-        yield Case("the gradient of the start", of_start, np.zeros(H), 0.0)
+    exact, x_64 = jax.tree.map(_in_float64, params), _in_float64(x)
+    sequence = oracle.forward(exact, x_64, resets=RESETS)
+    first = oracle.forward(exact, x_64[:, :1])
+    expected = []
+    for array in (
+        sequence.carry,
+        sequence.outputs,
+        first.carry,
+        first.carry,
+        np.zeros((B, H)),
+    ):
+        expected.append(array.astype(dtypes.computation or dtypes.params))
+    run = partial(evaluate, call, model, x)
+    yield Trial("a sequence, a step, the start", run, expected, dtypes.bound)
+
+    if dtypes.params == "float64":
+
+        def sum_outputs(model: Any) -> Any:
+            arguments = {"carry": CARRY, "lengths": LENGTHS, "resets": RESETS}
+            _, outputs = port.apply(model, x, **arguments)
+            return outputs.sum()
+
+        _, (gradient,) = evaluate(port.value_and_grad(sum_outputs), model)
+        d_params: Any = port.dump(gradient)
+        d_start = np.zeros(H)
+        yield Trial(
+            "the gradient of the start", lambda: d_params.initial_carry, d_start, 0.0
+        )
+
+
+def _in_float64(array: Array) -> Array:
+    return array.astype("float64")
 
 
 def _filled(shapes: Any) -> Any:
     """Random numbers in every array of a model, of which shapes and dtypes are known."""
     rng = np.random.default_rng(1)
-    return jax.tree.map(
-        lambda array: rng.normal(size=array.shape).astype(array.dtype), shapes
-    )
+
+    def draw(array: Any) -> Array:
+        return rng.normal(size=array.shape).astype(array.dtype)
+
+    return jax.tree.map(draw, shapes)

@@ -18,7 +18,7 @@ from trigru.common.equality.measurement import Measurement
 from trigru.common.equality.verification import Examiner
 
 ROW = Measurement(
-    "pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"T": "1"}
+    "pure", "contract", None, "carry", "float64", 1.0, 1e-12, levels={"time": "1"}
 )
 HELD = ["--port", "pure", "--check", "start", "--check", "held", "--dtype", "float64"]
 

@@ -13,7 +13,8 @@ from trigru.bench.proving.prover import Prover, tasks_of
 from trigru.bench.proving.questions import expand, find, get_subject
 from trigru.common.equality import verification
 from trigru.common.equality.checks import CHECKS, DTYPES, get_checks
-from trigru.common.equality.contract.factors import style_of, unusual, whole_row
+from trigru.common.equality.contract.cases import FLOAT32, FLOAT64, Case
+from trigru.common.equality.contract.named import style_of
 from trigru.common.equality.verification import verify
 from trigru.common.errors import InputError, UnknownNameError
 from trigru.common.port.styles import available_styles
@@ -37,9 +38,9 @@ def no_cache(monkeypatch):
 
 
 def called(styles):
-    """The call styles and phases of the rows that are asked."""
+    """The call styles and phases of the cases that are asked."""
     questions = expand([PURE], ("float64",), get_checks("styles"), styles)
-    return {(style_of(q.row, get_port("pure")), q.row["phase"]) for q in questions}
+    return {(style_of(q.case, get_port("pure")), q.case.phase) for q in questions}
 
 
 def test_of_a_phase_only_the_call_styles_that_were_named_are_asked():
@@ -72,7 +73,7 @@ def test_what_is_to_be_asked_can_be_iterators():
 
 def test_each_dtype_is_asked():
     questions = expand([PURE], ("float64", "float32"), get_checks("lengths"))
-    assert {question.row["dtype"] for question in questions} >= {"float64", "float32"}
+    assert {question.case.dtypes for question in questions} >= {FLOAT64, FLOAT32}
 
 
 def test_a_command_asks_what_verify_asks():
@@ -95,29 +96,29 @@ def test_no_check_is_refused():
 def test_a_question_is_found_again_by_its_names(subject):
     for question in expand([subject], DTYPES, CHECKS):
         text = msgspec.json.encode(question)
-        port, check, row = find(msgspec.json.decode(text, type=QuestionId))
+        port, check, case = find(msgspec.json.decode(text, type=QuestionId))
         assert port is get_subject(subject)
-        assert (check.name, row) == (question.check, question.row)
+        assert (check.name, case) == (question.check, question.case)
 
 
 def test_a_port_is_found_on_its_kernel():
     assert get_subject(PortId("linen", "fused")).kernel == "fused"
 
 
-def test_questions_about_one_row_are_one_task():
+def test_questions_about_one_case_are_one_task():
     linen = PortId("linen")
     questions = expand([PURE, linen], ("float64",), get_checks("step", "held"))
     for task in tasks_of(questions):
-        rows = [question.row for question in task.values()]
-        if rows[0] is None:
-            assert len(rows) == 1
+        cases = [question.case for question in task.values()]
+        if cases[0] is None:
+            assert len(cases) == 1
         else:
-            assert rows == [rows[0]] * 2
+            assert cases == [cases[0]] * 2
             assert [q.subject for q in task.values()] == [PURE, linen]
 
 
 def test_what_takes_longest_is_asked_first():
-    compiled = whole_row({"transform": "compiled", "phase": "forward"})
+    compiled = Case(transform="compiled", phase="forward")
     questions = [FEW[0], QuestionId(PURE, "styles", compiled)]
     assert [list(task) for task in tasks_of(questions)] == [[1], [0]]
 
@@ -254,13 +255,13 @@ def test_a_death_is_told_by_the_ports_own_name_and_kernel(worker):
     assert measurement.kernel == "fused"
 
 
-def test_rows_that_end_their_process_are_told_apart(worker):
-    rows = expand([PURE], ["float64"], get_checks("contract"))[:2]
-    proven = Prover(processes=2, worker=worker(DIE)).prove(rows, ignore)
+def test_cases_that_end_their_process_are_told_apart(worker):
+    questions = expand([PURE], ["float64"], get_checks("contract"))[:2]
+    proven = Prover(processes=2, worker=worker(DIE)).prove(questions, ignore)
     measurements = proven.measurements
     assert not any(measurement.passed for measurement in measurements)
     levels = [measurement.levels for measurement in measurements]
-    assert levels == [unusual(question.row) for question in rows]
+    assert levels == [question.case.levels() for question in questions]
     assert levels[0] != levels[1]
 
 

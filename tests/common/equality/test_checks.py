@@ -1,4 +1,4 @@
-"""Checks that have no rows notice what they are there for, and name it."""
+"""Checks that have no cases notice what they are there for, and name it."""
 
 import re
 from dataclasses import replace
@@ -8,127 +8,190 @@ import numpy as np
 import pytest
 from support.faults import Faulty
 from trigru.common.compat import enable_x64
-from trigru.common.equality.checks import classes, get_checks, life
-from trigru.common.equality.checks.check import require_cases
-from trigru.common.equality.checks.life import COPIES
+from trigru.common.equality.checks import classes, draws, get_checks, life, memory
+from trigru.common.equality.checks.check import require_trials
 from trigru.common.equality.verification import verify
 from trigru.common.errors import DefectError, NotOfferedError
 from trigru.common.parameters.layouts import CANONICAL, Layout
-from trigru.common.parameters.record import ClassifierParams, GRUParams
+from trigru.common.parameters.record import from_leaves, leaf_shapes
 from trigru.impls import get_port, pure
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
-(LIFE,) = get_checks("life")
-NOT_OFFERED = NotOfferedError("no such thing")
 
 
-def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
-    def losing(model, memo):
-        return replace(model, kernel="stock")
+def measure(port, check):
+    """The measurement of a check without cases."""
+    (measurement,) = verify([port], checks=get_checks(check))
+    return measurement
 
-    monkeypatch.setattr(pure.Model, "__deepcopy__", losing, raising=False)
-    (found,) = verify([PURE], checks=get_checks("life"))
-    assert "copied by copy.deepcopy: a model has another program" in str(found)
+
+# A model's life
 
 
 def losing(argument=None, **choices):
     """A port whose call loses some choices of its model, of which no answer tells, always or with an argument."""
 
     def call(right, model, x, carry=None, **options):
-        kept = (
-            replace(model, **choices)
-            if argument is None or options.get(argument) is not None
-            else model
-        )
-        return right(kept, x, carry, **options)
+        if argument is None or options.get(argument) is not None:
+            model = replace(model, **choices)
+        return right(model, x, carry, **options)
 
     return Faulty(apply=call)
+
+
+NO_DIFFERENCE = r"\{'unroll': 1\}: it makes no difference to the program"
+NO_KERNEL = r"\{'kernel': 'fused'\}: it makes no difference to the program"
+WITH_RESETS = r"\{'phase': 'forward', 'resets': 'passed', 'kernel': 'fused'\}: .*"
 
 
 @pytest.mark.parametrize(
     ("port", "problem"),
     [
-        (losing(unroll=1), r"\{'unroll': 1\}: it makes no difference to the program"),
-        (
-            losing(kernel="stock"),
-            r"\{'kernel': 'fused'\}: it makes no difference to the program",
-        ),
-        (
-            losing("resets", unroll=1),
-            r"'resets': 'passed'\}, kernel=fused: .* its program has no \('unroll', 3\)",
-        ),
-        (
-            losing("resets", remat=False),
-            r"'resets': 'passed'\}, kernel=fused: .* its program has no \('remat', True\)",
-        ),
+        (losing(unroll=1), NO_DIFFERENCE),
+        (losing(kernel="stock"), NO_KERNEL),
+        (losing("resets", unroll=1), WITH_RESETS + r"has no \('unroll', 3\)"),
+        (losing("resets", remat=False), WITH_RESETS + r"has no \('remat', True\)"),
         (
             losing("resets", dtype="float32"),
-            r"'resets': 'passed'\}, kernel=fused: .* has no \('product', 'bfloat16'\)",
+            WITH_RESETS + r"has no \('product', 'bfloat16'\)",
         ),
     ],
 )
 def test_a_choice_that_a_call_loses_is_noticed(port, problem):
     with enable_x64(True), pytest.raises(DefectError, match=problem):
-        require_cases(life.life(port))
+        require_trials(life.life(port))
 
 
-def test_a_model_that_is_made_in_another_way_is_a_named_case():
-    port = Faulty(make=lambda make, config, key: make(replace(config, unroll=9), key))
-    (found,) = verify([port], checks=[LIFE])
-    assert "made or loaded alike: models differ in jax.tree.structure" in str(found)
+def test_copies_that_lose_a_kernel_are_noticed(monkeypatch):
+    def copy(model, memo):
+        return replace(model, kernel="stock")
+
+    monkeypatch.setattr(pure.Model, "__deepcopy__", copy, raising=False)
+    problem = "copied by copy.deepcopy: a model has another program"
+    assert problem in str(measure(PURE, "life"))
 
 
-def layout_that_raises(error, *kinds):
-    """A port whose own layout has no place for some records."""
+def test_a_model_that_no_pickle_takes_is_no_copy():
+    with pytest.raises(NotOfferedError, match="pickle"):
+        life.COPIES["pickled and unpickled"](lambda: None)
 
-    class Own(Layout):
+
+def test_a_model_that_is_made_in_another_way_is_named():
+    def make(right, config, key):
+        return right(replace(config, unroll=9), key)
+
+    problem = "made or loaded alike: models differ in jax.tree.structure"
+    assert problem in str(measure(Faulty(make=make), "life"))
+
+
+def test_a_load_that_ignores_new_options_is_noticed():
+    loaded = {}
+
+    def load(right, config, params):
+        if id(params) not in loaded:
+            loaded[id(params)] = params, right(config, params)
+        return loaded[id(params)][1]
+
+    problem = "{'unroll': 1}: it makes no difference to the program"
+    assert problem in str(measure(Faulty(load=load), "life"))
+
+
+def test_a_load_that_changes_a_record_is_noticed():
+    def load(right, config, params):
+        model = right(config, jax.tree.map(np.array, params))
+        for array in params:
+            if array.flags.writeable:
+                array[...] = np.abs(array)
+        return model
+
+    problem = "a record, loaded twice: .* has other bits"
+    assert re.search(problem, str(measure(Faulty(load=load), "life")))
+
+
+# Parameters on their way
+
+
+def test_a_layout_that_cannot_hold_a_record_is_named():
+    class Broken(Layout):
         def flat(self, params):
-            if isinstance(params, kinds):
-                raise error
-            return super().flat(params)
+            raise KeyError("w")
 
     class Port(PurePort):
-        layout = Own(**vars(CANONICAL) | {"name": "own"})
+        layout = Broken(**vars(CANONICAL) | {"name": "own"})
 
-    return Port()
-
-
-def test_a_record_that_a_layout_cannot_hold_leaves_out_no_other_case():
-    port = layout_that_raises(NOT_OFFERED, ClassifierParams)
-    with enable_x64(True):
-        assert sum("a readout" in case.what for case in life.conversions(port)) == 5
-    (found,) = verify([port], checks=get_checks("conversion"))
-    assert found.passed
-    (found,) = verify(
-        [layout_that_raises(KeyError("w"), GRUParams)], checks=get_checks("conversion")
-    )
     what = "float64 parameters of 6 units in the layout own"
-    assert f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32" in str(
-        found
-    )
+    problem = f"{what}: KeyError: 'w'; {what} as a tree: KeyError: 'w'; float32"
+    assert problem in str(measure(Port(), "conversion"))
 
 
-def class_cases(**changed):
-    """The cases of plain JAX's class, changed."""
-    return classes._of_all_kernels(PURE, replace(pure.CLASS, **changed))
+# Draws
 
 
-def test_a_kernel_that_is_not_offered_leaves_out_its_case_alone(monkeypatch):
-    def load(port, config, params):
-        if config.kernel == "fused":
-            raise NOT_OFFERED
-        return whole(port, config, params)
+def test_a_coin_of_the_right_deviation_is_another_distribution(rng):
+    arrays = {}
+    for name, shape in leaf_shapes(draws.D, draws.H).items():
+        arrays[name] = rng.choice([-1, 1], shape) * shape[-1] ** -0.5
+    (first, *_) = draws.statistics_of(from_leaves(arrays), "bfloat16")
+    assert first.what == "input gate r, distribution"
+    assert first.bound < first.value
 
-    whole = PurePort.load
-    monkeypatch.setattr(PurePort, "load", load)
+
+# Refusals
+
+
+def test_a_bad_initializer_has_to_be_refused_outside_of_jit_too(unchecked):
+    class Port(PurePort):
+        def make(self, config, key):
+            is_traced = isinstance(key, jax.core.Tracer)
+            return is_traced and super().make(config, key)
+
+    problem = "outside of jit, .* another size: .* outside of jit, .* another dtype"
+    assert re.search(problem, str(measure(Port(), "refusals")))
+
+
+# Memory
+
+
+def test_a_kernel_keeps_no_more_than_the_stock_one():
+    class Saving(PurePort):
+        def apply(self, model, *arrays, **options):
+            saves = model.remat or model.kernel == "stock"
+            return super().apply(replace(model, remat=saves), *arrays, **options)
+
+    fused = replace(memory.LONG, kernel="fused")
+    problem = r"the gradient keeps [\d.]+ states for each step, expected at most"
+    with enable_x64(True), pytest.raises(DefectError, match=problem):
+        memory.require_saved(Saving(), fused)
+
+
+# A class
+
+
+def trials_of_class(port=PURE, **changed):
+    """The trials of plain JAX's class, changed."""
+    return classes.of_all_kernels(port, replace(pure.CLASS, **changed))
+
+
+def test_a_kernel_that_is_not_offered_leaves_out_its_trial_alone():
+    class Port(PurePort):
+        def load(self, config, params):
+            if config.kernel == "fused":
+                raise NotOfferedError("no such thing")
+            return super().load(config, params)
+
     with enable_x64(True):
-        *_, assigned, last = class_cases(assign=lambda model, other: None)
-        assert (assigned.what, last.what) == (
-            "changed in place, kernel='fused'",
-            "kernel='fused'",
-        )
+        *_, assigned, last = trials_of_class(Port(), assign=lambda model, other: None)
+        assert assigned.what == "changed in place, kernel='fused'"
+        assert last.what == "kernel='fused', carry_init=None"
         with pytest.raises(NotOfferedError):
+            assigned.run()
+
+
+def test_parameters_that_are_not_changed_in_place_are_noticed(unchecked):
+    with enable_x64(True):
+        *_, assigned, _ = trials_of_class(assign=lambda model, other: None)
+        with pytest.raises(DefectError, match=r"results: .*error"):
             assigned.run()
 
 
@@ -137,50 +200,19 @@ def test_parameters_that_are_not_float32_without_x64_are_noticed():
         stored = param_dtype if jax.config.read("jax_enable_x64") else "bfloat16"
         return pure.CLASS.construct(*sizes, param_dtype=stored, **options)
 
-    cases = (
-        case
-        for case in class_cases(construct=construct)
-        if "without jax_enable_x64" in case.what
-    )
+    for trial in trials_of_class(construct=construct):
+        if "without jax_enable_x64" in trial.what:
+            break
     with pytest.raises(DefectError, match="a parameter is bfloat16, expected float32"):
-        next(cases).run()
-
-
-def remembering(load, config, params, known={}):  # noqa: B006
-    """Loads a record once, whatever the options."""
-    return known.setdefault(id(params), (params, load(config, params)))[1]
-
-
-def writing(load, config, params):
-    """Changes the record once."""
-    model = load(config, jax.tree.map(np.array, params))
-    for array in jax.tree.leaves(params):
-        if array.flags.writeable:
-            array[...] = np.abs(array)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("load", "problem"),
-    [
-        (remembering, "with dtype='bfloat16', a model gives float64"),
-        (writing, "a record, loaded twice: .* has other bits"),
-    ],
-)
-def test_a_load_that_remembers_or_changes_a_record_is_noticed(load, problem):
-    (found,) = verify([Faulty(load=load)], checks=[LIFE])
-    assert re.search(problem, str(found))
+        trial.run()
 
 
 def test_a_class_is_judged_anew_each_time(unchecked):
-    (case,) = classes.uses(
-        Faulty(model_class=replace(pure.CLASS, construct=lambda *_, **__: None))
-    )
+    def construct(*_, **__):
+        return None
+
+    broken = replace(pure.CLASS, construct=construct)
+    (trial,) = classes.of_class(Faulty(model_class=broken))
     for _ in range(2):
         with pytest.raises(DefectError, match="without options: "):
-            case.run()
-
-
-def test_a_model_that_no_pickle_takes_is_no_copy():
-    with pytest.raises(NotOfferedError, match="pickle"):
-        COPIES["pickled and unpickled"](lambda: None)
+            trial.run()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import Case
 from trigru.common.equality import checks, oracle
-from trigru.common.equality.measurement import accuracy_bound
+from trigru.common.equality.measurement import accuracy_bound, relative_error
 from trigru.common.parameters.record import from_leaves, leaves
 
 sizes = st.integers(1, 4)
@@ -119,18 +119,15 @@ def test_gradients_are_finite_differences(passed, masked, reverse):
     )
 
 
-@pytest.mark.parametrize("classes", [False, True])
-def test_loss_gradients_are_finite_differences(classes):
+def test_loss_gradients_are_finite_differences():
     case = Case.random(3, 4, 2, 3, seed=5)
-    params, targets = (
-        (case.params, case.labels) if classes else (case.params.gru, case.targets)
-    )
-    _, gradient = oracle.loss_and_grad(params, case.x, targets, case.lengths)
+    params = case.params.gru
+    _, gradient = oracle.loss_and_grad(params, case.x, case.targets, case.lengths)
 
     def value(arrays):
-        return oracle.loss_and_grad(from_leaves(arrays), case.x, targets, case.lengths)[
-            0
-        ]
+        moved = from_leaves(arrays)
+        loss, _ = oracle.loss_and_grad(moved, case.x, case.targets, case.lengths)
+        return loss
 
     assert_central_differences(leaves(gradient), value, leaves(params))
 
@@ -146,42 +143,39 @@ def test_it_computes_in_the_dtype_that_it_is_given():
         gradients.carry,
         *gradients.params,
     ]
-    for loss, gradient in (
-        oracle.loss_and_grad(case.params.gru, case.x, case.targets),
-        oracle.loss_and_grad(case.params, case.x, case.labels, case.lengths),
-    ):
-        arrays += [np.asarray(loss), *leaves(gradient).values()]
+    loss, gradient = oracle.loss_and_grad(case.params.gru, case.x, case.targets)
+    arrays += [np.asarray(loss), *gradient]
     assert {a.dtype.name for a in arrays} == {"float32"}
 
 
-def test_large_logits_stay_finite():
-    case = Case.random(2, 3, 2, 3)
-    params = case.params._replace(
-        readout=case.params.readout._replace(bias=np.array([1e4, -1e4, 0, 5e3, 1]))
-    )
-    loss, gradient = oracle.loss_and_grad(params, case.x, case.labels)
-    assert np.isfinite(loss)
-    assert all(np.isfinite(a).all() for a in leaves(gradient).values())
+def test_what_goes_into_a_product_is_rounded():
+    """To the significant bits that are asked for, those of TF32 or bfloat16, in each product."""
+    case = Case.random(2, 4, 2, 3).astype("float32")
+    params = case.params.gru
+    exact = oracle.forward(params, case.x)
+    tf32 = oracle.forward(params, case.x, operand_bits=11)
+    short = oracle.forward(params, case.x, operand_bits=8)
+    off = np.abs(tf32.outputs - exact.outputs).max()
+    assert 2 < np.abs(short.outputs - exact.outputs).max() / off < 40
+    assert tf32.outputs.dtype == np.float32
+
+    step = case.x[:, :1].astype(ml_dtypes.bfloat16).astype(np.float32)
+    weights = {}
+    for name in ("weight_ih", "weight_hh", "initial_carry"):
+        array = getattr(params, name)
+        weights[name] = array.astype(ml_dtypes.bfloat16).astype(np.float32)
+    rounded = params._replace(**weights)
+    first = oracle.forward(rounded, step).steps[0]
+    np.testing.assert_array_equal(short.steps[0].gh_n, first.gh_n)
 
 
-def test_what_goes_into_a_product_is_rounded_within_its_context_alone(rng):
-    """To the significant bits that are asked for; contexts within each other end where they began."""
-    a, b = (rng.normal(size=(4, 4)).astype(np.float32) for _ in range(2))
-    short = a.astype(ml_dtypes.bfloat16).astype(np.float32) @ b.astype(
-        ml_dtypes.bfloat16
-    ).astype(np.float32)
-    products = []
-    with oracle.operands_rounded(11):
-        tf32 = oracle._product(a, b)
-        with oracle.operands_rounded(8):
-            with oracle.operands_rounded(None):
-                products.append(oracle._product(a, b))
-            products.append(oracle._product(a, b))
-        products.append(oracle._product(a, b))
-    products.append(oracle._product(a, b))
-    np.testing.assert_array_equal(products, [a @ b, short, tf32, a @ b])
-    assert 2 < np.abs(short - a @ b).max() / np.abs(tf32 - a @ b).max() < 40
-    assert tf32.dtype == np.float32
+def test_gradients_round_what_goes_into_their_products():
+    case = Case.random(2, 4, 2, 3).astype("float32")
+    arguments = case.params.gru, case.x, case.targets
+    _, exact = oracle.loss_and_grad(*arguments)
+    _, short = oracle.loss_and_grad(*arguments, operand_bits=8)
+    off = relative_error(short.weight_ih, exact.weight_ih)
+    assert 1e-5 < off < 1e-1
 
 
 def test_a_bound_is_no_finer_than_what_goes_into_products():

@@ -1,25 +1,24 @@
-"""The rows that ports are asked cover what they are to cover, and keep the rules."""
+"""The cases that ports are asked cover what they are to cover, and keep the rules."""
 
-import json
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
 from trigru.common.equality.checks import get_checks
-from trigru.common.equality.contract import designs, factors
-from trigru.common.equality.contract.data import data_of
-from trigru.common.equality.contract.designs import design_of
-from trigru.common.equality.contract.factors import (
-    SPACE,
-    one_by_one,
-    style_of,
-    unusual,
-    whole_row,
+from trigru.common.equality.contract.arrays import arrays_of
+from trigru.common.equality.contract.cases import FLOAT32, Case
+from trigru.common.equality.contract.design import (
+    combined,
+    coverage_of,
+    covered,
+    design_of,
+    designed_cases,
 )
 from trigru.common.equality.contract.failures import smallest
+from trigru.common.equality.contract.named import style_of
+from trigru.common.equality.contract.space import COARSE_SPACE, SPACE, one_by_one
 from trigru.common.equality.verification import Examiner
 from trigru.common.errors import InputError
 from trigru.common.port.styles import available_styles
@@ -27,149 +26,170 @@ from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
 
 PURE = get_port("pure")
+(CONTRACT,) = get_checks("contract")
 
 
-def can_be_had(space, row):
-    """Whether some row that keeps every rule has these levels."""
-    free = [factor for factor in space.factors if factor.name not in row]
-    left = {
-        f.name: [level for level in f.levels if space.allows(row | {f.name: level})]
-        for f in free
-    }
-    if not left or not space.allows(row):
-        return space.allows(row)
-    name = min(
-        left, key=lambda name: len(left[name])
-    )  # that factor first which has the fewest levels left
-    return any(can_be_had(space, row | {name: level}) for level in left[name])
+def can_be_had(space, levels):
+    """Whether some case that keeps every rule has these levels, by field."""
+    if not space.allows_levels(levels):
+        return False
+    left = {}
+    for factor in space.factors:
+        if factor.field not in levels:
+            left[factor.field] = [
+                level
+                for level in factor.levels
+                if space.allows_levels({**levels, factor.field: level})
+            ]
+    if not left:
+        return True
+    field = min(left, key=lambda field: len(left[field]))
+    return any(can_be_had(space, {**levels, field: level}) for level in left[field])
 
 
-@pytest.mark.parametrize(
-    "space", [SPACE, factors.COARSE_SPACE], ids=["float64", "others"]
-)
+def combinations_of(space):
+    """All combinations of levels that are to meet, also those that cannot."""
+    combinations = set()
+    for factors in combined(space):
+        for levels in product(*(factor.levels for factor in factors)):
+            fields = [factor.field for factor in factors]
+            combinations.add(frozenset(zip(fields, levels, strict=True)))
+    return combinations
+
+
+@pytest.mark.parametrize("space", [SPACE, COARSE_SPACE], ids=["float64", "others"])
 def test_a_design_covers_all_pairs_and_triples_that_can_be_had(space):
-    """Else rows.json needs more rows, or another number of combinations."""
-    rows = designs.designed_rows(space)
-    assert all(map(space.allows, rows))
-    every = {
-        frozenset(
-            (factor.name, level) for factor, level in zip(some, levels, strict=True)
-        )
-        for some in designs.combined(space)
-        for levels in product(*(factor.levels for factor in some))
-    }
-    covered = designs.covered(space, rows)
-    assert not [
-        levels for levels in map(dict, every - covered) if can_be_had(space, levels)
-    ]
-    stored = json.loads(Path(designs.__file__).with_name("rows.json").read_text())
-    assert (
-        len(covered)
-        == stored["float64" if space is SPACE else "others"]["combinations"]
-    )
+    """Else rows.json needs more rows."""
+    cases = designed_cases(space)
+    assert all(space.allows(case) for case in cases)
+    assert all(space.holds(case) for case in cases)
+    missing = combinations_of(space) - covered(space, cases)
+    assert [c for c in missing if can_be_had(space, dict(c))] == []
 
 
-def test_the_rows_of_a_port_cover_all_that_can_be_had_also_of_fewer_rows(monkeypatch):
-    rows = design_of(PURE)
-    assert designs.coverage_of(rows) == (1731, 1731)
-    monkeypatch.setattr(designs, "designed_rows", lambda space: [whole_row({})])
-    assert designs.coverage_of(rows) == (1731, 1731)
-    assert designs.coverage_of(design_of(PURE))[1] == 1731
+def test_the_cases_of_a_port_cover_all_that_can_be_had():
+    """Else the numbers of combinations in rows.json are others."""
+    count, total = coverage_of(design_of(PURE))
+    assert count == total
 
 
-def test_another_space_has_no_rows():
-    with pytest.raises(
-        InputError, match="rows are stored for SPACE and COARSE_SPACE alone"
-    ):
-        designs.designed_rows(factors.COARSE_SPACE._replace(only=None))
+def test_fewer_cases_cover_less_of_the_same():
+    _, total = coverage_of(design_of(PURE))
+    count, total_of_fewer = coverage_of(designed_cases(SPACE)[:3])
+    assert 0 < count < total
+    assert total_of_fewer == total
 
 
 @pytest.mark.parametrize("name", own_ports())
-def test_each_style_is_compiled_once_and_asked_in_each_phase(name):
+def test_each_style_is_compiled_once(name):
     port = get_port(name)
-    rows = design_of(port)
     compiled = [
-        style_of(row, port) for row in rows if row["transform"] in ("compiled", "quick")
+        str(style_of(case, port))
+        for case in design_of(port)
+        if case.transform in ("compiled", "quick")
     ]
-    assert sorted(map(str, compiled)) == sorted(
-        s.name for s in port.call_styles if s.missing() is None
-    )
-    asked = {
-        (style_of(row, port), row["phase"])
-        for row in rows
-        if row["transform"] not in factors.COMPILED
-    }
+    installed = [s.name for s in port.call_styles if s.missing() is None]
+    assert sorted(compiled) == sorted(installed)
+
+
+@pytest.mark.parametrize("name", own_ports())
+def test_each_style_is_evaluated_in_each_phase(name):
+    port = get_port(name)
+    asked = set()
+    for case in design_of(port):
+        if not case.is_compiled:
+            asked.add((style_of(case, port), case.phase))
     for phase in ("forward", "gradient", "train_step", "step"):
         for style in available_styles(port, phase):
             assert (style.name, phase) in asked
 
 
-def test_rows_one_by_one_have_one_unusual_level_or_two():
-    rows = one_by_one()
-    assert {len(unusual(row)) for row in rows} == {0, 1, 2}
-    levels = sum(
-        len(factor.levels) - 1 for factor in SPACE.factors
-    )  # of which a train step has no row without a style
-    assert len(rows) == len({*map(str, rows)}) == 1 + levels - 1
+def test_cases_one_by_one_have_one_unusual_level_or_two():
+    cases = one_by_one()
+    assert {len(case.levels()) for case in cases} == {0, 1, 2}
+    unusual_levels = sum(len(factor.levels) - 1 for factor in SPACE.factors)
+    # a train step has no case without a style, and one case is all usual
+    assert len(cases) == len({*cases}) == unusual_levels - 1 + 1
+
+
+def test_a_case_is_read_from_its_levels():
+    for case in design_of(PURE):
+        assert Case.from_levels(case.levels()) == case
+
+
+@pytest.mark.parametrize("levels", [{"no such": "yes"}, {"dtype": "float8"}])
+def test_levels_that_no_case_has_are_refused(levels):
+    with pytest.raises(InputError, match="expected"):
+        Case.from_levels(levels)
 
 
 def test_sets_of_values_differ_and_keep_the_parameters():
-    data = data_of(
-        whole_row({"lengths": "passed", "resets": "passed", "carry": "passed"})
-    )
-    assert len({a.tobytes() for a in data.x}) == len(data.values) > 4
-    one = data.of_set(2)
-    assert (one.x == data.x[2:3]).sum() + (one.x != one.x).sum() == one.x.size
-    assert one.values == data.values[2:3]
+    arrays = arrays_of(Case(lengths=True, resets=True, carry="passed"))
+    assert len({x.tobytes() for x in arrays.x}) == len(arrays.values) > 4
+    third = arrays.of_set(2)
+    is_same = (third.x == arrays.x[2:3]) | jnp.isnan(third.x)
+    assert is_same.all()
+    assert third.values == arrays.values[2:3]
+    assert third.params is arrays.params
 
 
-def test_a_row_that_fails_is_made_as_small_as_it_can_be():
-    def fails(row):
-        assert SPACE.allows(row)
-        return row["reverse"] == "yes" and row["entry"] == "chunks"
+# A case that fails is made smaller
 
-    least, trained = (
-        {"reverse": "yes", "entry": "chunks"},
-        {"phase": "train_step", "style": "donated"},
-    )
-    row = whole_row(
-        {**least, "remat": "yes", "batch": "1", "time": "130", "dtype": "float32"}
-    )
-    assert unusual(smallest(row, SPACE, fails)) == least
-    assert unusual(smallest(row | trained, SPACE, fails)) == least | trained, (
-        "without its style, it would be no row"
-    )
+LEAST = Case(reverse=True, entry="chunks")
+LARGE = replace(LEAST, remat=True, batch=(1,), time=130, dtypes=FLOAT32)
+
+
+def fails(case):
+    assert SPACE.allows(case)
+    return case.reverse and case.entry == "chunks"
+
+
+def test_a_case_that_fails_is_made_as_small_as_it_can_be():
+    assert smallest(LARGE, SPACE, fails) == LEAST
+
+
+def test_a_case_that_fails_keeps_what_makes_it_a_case():
+    """A train step needs its style."""
+    trained = {"phase": "train_step", "style": "donated"}
+    least = replace(LEAST, **trained)
+    assert smallest(replace(LARGE, **trained), SPACE, fails) == least
+
+
+def test_no_case_is_made_smaller_after_a_while():
+    times = iter([0.0, 0.0, 1000.0, 1000.0])
+    case = smallest(LARGE, SPACE, fails, clock=lambda: next(times))
+    assert case not in (LARGE, LEAST)
+
+
+# A port that lacks styles
 
 
 @pytest.mark.parametrize("phases", [(), ("step",), ("forward", "gradient")], ids=str)
 def test_a_port_may_lack_a_style_for_a_phase(phases):
     """The others are called with arrays."""
 
-    def build(style, *given):
-        program = style.build(*given)
-        return replace(
-            program, call=lambda *arrays: program.call(*map(jnp.asarray, arrays))
-        )
+    def build(style, *arguments):
+        program = style.build(*arguments)
 
-    some = [
-        replace(
-            style,
-            build=partial(build, style),
-            phases=tuple({*style.phases} & {*phases}),
-        )
-        for style in PURE.call_styles
-    ]
+        def call(*arrays):
+            return program.call(*map(jnp.asarray, arrays))
+
+        return replace(program, call=call)
+
+    styles = []
+    for style in PURE.call_styles:
+        kept = tuple({*style.phases} & {*phases})
+        if kept:
+            styles.append(replace(style, build=partial(build, style), phases=kept))
 
     class Port(PurePort):
-        call_styles = tuple(style for style in some if style.phases)
+        call_styles = tuple(styles)
 
-    rows = [
-        row
-        for row in design_of(Port())
-        if row["style"] != "none" and row["transform"] not in factors.COMPILED
-    ]
-    examined = {row["phase"]: row for row in rows}
-    for phase, row in examined.items():
-        found = Examiner(shrink=False).ask(Port(), get_checks("contract")[0], row)
-        assert found.offered == (phase in phases)
-        assert found.passed == found.offered
+    by_phase = {}
+    for case in design_of(Port()):
+        if case.style is not None and not case.is_compiled:
+            by_phase[case.phase] = case
+    for phase, case in by_phase.items():
+        measurement = Examiner(shrink=False).ask(Port(), CONTRACT, case)
+        assert measurement.offered == (phase in phases)
+        assert measurement.passed == measurement.offered, measurement.problem
