@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...common.errors import InputError
+from ...common.errors import InputError, NotOfferedError
 from ...common.port.compilation import compiled_quickly
 from ...common.port.hlo import read_program
 from ...common.program import equations
@@ -150,14 +150,11 @@ def observe(
     """Add the facts of one thing to a subject, under a name; or the problem it has."""
     observation = subject.observe(name)
     with survived(subject, name), noticed(subject, "call"):
-        if isinstance(thing, Call):
-            _observe_call(observation, store, thing)
-            return
-        if thing.drawn is not None:
-            observation.draws = store.keep_all(paths_of(thing.drawn))
-            observation.leaves |= leaves_of(thing.drawn)
-        if thing.function is not None:
-            _observe_function(observation, store, thing, thing.function)
+        try:
+            _observe_thing(observation, store, thing)
+        except NotOfferedError:  # nothing was seen, which is not the same as no results
+            del subject.observations[name]
+            raise
 
 
 def count_operations(lowered: Any) -> int:
@@ -238,6 +235,19 @@ def _examples_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
 
 def _call_module(module: Any, *inputs: Any) -> Any:
     return module(*inputs)
+
+
+def _observe_thing(
+    observation: Observation, store: ArrayStore, thing: Example | Call
+) -> None:
+    if isinstance(thing, Call):
+        _observe_call(observation, store, thing)
+        return
+    if thing.drawn is not None:
+        observation.draws = store.keep_all(paths_of(thing.drawn))
+        observation.leaves |= leaves_of(thing.drawn)
+    if thing.function is not None:
+        _observe_function(observation, store, thing, thing.function)
 
 
 def _observe_function(

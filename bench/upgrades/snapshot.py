@@ -102,9 +102,10 @@ def looked_at(
         if isinstance(message, Looked):
             missing.remove(message.subject.name)
             yield message
-        elif message.error is not None:
+        else:
+            reason = str(message.error or "the process ended without an answer")
             for name in missing:
-                problems = {"import": str(message.error)}
+                problems = {"import": reason}
                 yield Looked(Subject(name, request.framework, problems=problems))
 
 

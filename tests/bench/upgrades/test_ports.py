@@ -12,7 +12,7 @@ import pytest
 from support.snapshots import snapshot_of
 from trigru.bench.processes.pool import ChildDiedError, Pool, TaskEnded
 from trigru.bench.upgrades.changes import compare_snapshots
-from trigru.bench.upgrades.observing import look_at
+from trigru.bench.upgrades.observing import Call, look_at, observe
 from trigru.bench.upgrades.ports import loaded_model, look_at_port, rows_of
 from trigru.bench.upgrades.record import Subject
 from trigru.bench.upgrades.snapshot import looked_at, requests_for, shares_of
@@ -118,6 +118,16 @@ def test_what_is_not_offered_is_no_problem_and_what_fails_is_one_of_its_own(pure
     assert phases == {"forward", "gradient", "train_step", "step"}
 
 
+def test_what_is_not_offered_when_it_is_called_was_not_seen():
+    def call():
+        raise NotOfferedError("calling")
+
+    subject = Subject("pure", "pure")
+    observe(subject, ArrayStore(), "forward", Call(call))
+    assert subject.observations == {}
+    assert subject.problems == {}
+
+
 class PoolOfTests(Pool):
     """A pool whose processes say what a test says."""
 
@@ -132,10 +142,16 @@ class PoolOfTests(Pool):
         yield from self._messages
 
 
-def test_what_a_process_had_not_told_when_it_died_is_a_problem():
+@pytest.mark.parametrize(
+    ("died", "reason"),
+    [
+        (TaskEnded(ChildDiedError("it was killed")), "it was killed"),
+        (TaskEnded(), "the process ended without an answer"),
+    ],
+)
+def test_what_a_process_had_not_told_when_it_ended_is_a_problem(died, reason):
     request = Request("pure", ["pure", "pure:fused", "jax, optax"], None)
     told = Looked(Subject("pure", "pure"))
-    died = TaskEnded(ChildDiedError("it was killed"))
     pool = PoolOfTests([(request, told), (request, died)])
     problems = {}
     for looked in looked_at(pool, [request]):
@@ -143,8 +159,8 @@ def test_what_a_process_had_not_told_when_it_died_is_a_problem():
     assert pool.submitted == [request]
     assert problems == {
         "pure": None,
-        "pure:fused": "it was killed",
-        "jax, optax": "it was killed",
+        "pure:fused": reason,
+        "jax, optax": reason,
     }
 
 
