@@ -371,6 +371,8 @@ def _reasons(subject: Subject, styles: Iterable[str]) -> dict[str, str]:
 
 def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     """The changes of what a call returned, as a user makes it."""
+    if not _was_called(row.old) or not _was_called(row.new):
+        return
     old_names = [*row.old.results, *row.old.texts]
     new_names = [*row.new.results, *row.new.texts]
     renamed = list(_name_changes(pair, row, row.name, old_names, new_names))
@@ -379,6 +381,12 @@ def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
         return
     for name, before, after in _differing(row.old.texts, row.new.texts):
         yield pair.change("function", f"{row.name}: {name}", before, after)
+    for name, before in row.old.texts.items():
+        if name in row.new.results:
+            yield pair.change("function", f"{row.name}: {name}", before, "numbers")
+    for name, after in row.new.texts.items():
+        if name in row.old.results:
+            yield pair.change("function", f"{row.name}: {name}", "numbers", after)
 
     moved = pair.moved_arrays(row.old.results, row.new.results)
     noise = _noise_of_gradients(pair, row.old.results)
@@ -395,6 +403,8 @@ def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
 
 def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     """The changes of a program that was evaluated in float64, one for each line."""
+    if not _was_evaluated(row.old) or not _was_evaluated(row.new):
+        return
     old, new = row.old.exact_results, row.new.exact_results
     where = f"{row.name}{IN_FLOAT64}"
     renamed = list(_name_changes(pair, row, where, old, new))
@@ -418,6 +428,17 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
         yield _other_bits(pair, row, where, excess, moved)
 
 
+def _was_called(observation: Observation) -> bool:
+    """Whether a call was made: one that failed has no results, and no cost either."""
+    has_results = bool(observation.results or observation.texts)
+    return has_results or observation.cost is not None
+
+
+def _was_evaluated(observation: Observation) -> bool:
+    """Whether a program was evaluated in float64; it may have no results."""
+    return bool(observation.exact_results) or observation.trail is not None
+
+
 def _name_changes(
     pair: SubjectPair,
     row: Row,
@@ -432,7 +453,7 @@ def _name_changes(
 
     lost = ", ".join(filter(counts, _only_in(old, new)))
     added = ", ".join(filter(counts, _only_in(new, old)))
-    if old and new and (lost or added):
+    if lost or added:
         what = f"{where}: results"
         yield pair.change("function", what, lost or "none", added or "none")
 
@@ -516,8 +537,6 @@ def _way_of_drawing(old: np.ndarray, new: np.ndarray) -> tuple[bool, str]:
 
 def _leaf_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     old, new = row.old.leaves, row.new.leaves
-    if not old or not new:
-        return
     lost = ", ".join(_only_in(old, new))
     added = ", ".join(_only_in(new, old))
     if lost or added:

@@ -15,8 +15,8 @@ _STARS = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
 }
-#: A default that stands for "not passed", and says nothing to a user.
-SENTINEL = "<object object>"
+#: Defaults that stand for "not passed": which of them it is says nothing to a user.
+NOT_PASSED = {"<object object>", "None"}
 
 
 def signatures_of(module: str) -> Iterator[tuple[str, Arguments]]:
@@ -114,7 +114,8 @@ def _argument_changes(before: Arguments, after: Arguments) -> tuple[str, str]:
     new_defaults: list[str] = []
     for argument, default in before.items():
         now = after.get(argument, default)
-        if now and now != default and SENTINEL not in (now, default):
+        is_other = bool(now) and now != default
+        if is_other and not NOT_PASSED.issuperset((now, default)):
             old_defaults.append(_text(argument, default))
             new_defaults.append(_text(argument, now))
 

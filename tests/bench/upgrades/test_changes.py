@@ -134,6 +134,12 @@ def kept(arrays):
         ),
         (call(), seen("another call", cost=cost(lines=500)), None),
         (signed(x="", n="1"), signed(x="", n="2"), ("arguments", "f", "n=1", "n=2")),
+        (signed(n="<object object>"), signed(n="None"), None),
+        (
+            signed(n="<object object>"),
+            signed(n="2"),
+            ("arguments", "f", "n=<object object>", "n=2"),
+        ),
         (
             signed(x="", n="1"),
             signed(x=""),
@@ -226,6 +232,32 @@ def kept(arrays):
             seen(texts={"error": "ValueError"}),
             seen(texts={"error": "KeyError"}),
             ("function", f"{CALL}: error", "ValueError", "KeyError"),
+        ),
+        (
+            seen(texts={"error": "ValueError"}),
+            seen(results=kept({"error": A})),
+            ("function", f"{CALL}: error", "ValueError", "numbers"),
+        ),
+        (
+            seen(results=kept({"error": A})),
+            seen(texts={"error": "ValueError"}),
+            ("function", f"{CALL}: error", "numbers", "ValueError"),
+        ),
+        (
+            seen(results=kept({"result": A}), cost=cost()),
+            seen(cost=cost()),
+            ("function", f"{CALL}: results", "result", "none"),
+        ),
+        (seen(results=kept({"result": A}), cost=cost()), seen(), None),
+        (
+            leaves(LEAVES),
+            leaves({}),
+            ("tree", f"{CALL}: leaves", ".w, .b", "none"),
+        ),
+        (
+            leaves({}),
+            leaves(LEAVES),
+            ("tree", f"{CALL}: leaves", "none", ".w, .b"),
         ),
     ],
 )
@@ -444,7 +476,7 @@ def test_with_other_parameters_a_program_is_another_and_costs_no_more():
     gradient = kept({"gradient of w": A})
     leaf = {"gradient of w": "float64(4,)"}
     new = seen(program=grown, exact_results=gradient, leaves=leaf)
-    assert [kind for kind, *_ in told(seen(program=small), new)] == ["program"]
+    assert [kind for kind, *_ in told(seen(program=small), new)] == ["tree", "program"]
 
 
 @pytest.mark.parametrize(
