@@ -21,6 +21,11 @@ RNG = np.random.default_rng(3)
 X = RNG.normal(size=(4, 6)).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def seeded_torch():
+    torch.manual_seed(3)
+
+
 class TorchMLP(torch.nn.Module):
     def __init__(self):
         super().__init__()
