@@ -241,7 +241,7 @@ def _target_layout(path: Path, name: str | None) -> Layout:
         raise InputError(
             f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}."
         )
-    layout = _layout(name or takes[0])
+    layout = _layout(takes[0] if name is None else name)
     if layout.name not in takes:
         suffixes = [c.suffixes[0] for c in CONTAINERS if layout.name in _taken(c)]
         only = f"{container.title}s hold the layout {either(takes)} alone"
