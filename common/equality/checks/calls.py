@@ -38,7 +38,8 @@ def start(port: Port) -> Iterator[Trial]:
         run = partial(evaluate, starts, model)
         yield Trial(f"dtype={dtype!r}, by batch_shape {BATCHES}", run, expected)
 
-    model, tiled = port.load(CONFIG, PARAMS), np.tile(PARAMS.initial_carry, (B, 1))
+    model = port.load(CONFIG, PARAMS)
+    tiled = np.tile(PARAMS.initial_carry, (B, 1))  # (B, H)
     yield Trial("outside of jit", partial(port.initial_carry, model, (B,)), tiled)
     cast = jax.tree.map(lambda p: p.astype("float32"), model)
     run = partial(port.initial_carry, cast, (B,))
@@ -47,8 +48,10 @@ def start(port: Port) -> Iterator[Trial]:
 
 def held(port: Port) -> Iterator[Trial]:
     """Carries that are not finite go through padding as they are."""
-    model, no_steps = port.load(CONFIG, PARAMS), np.zeros(B, np.int32)
-    expected = ENDLESS, np.zeros((*X.shape[:2], H))
+    model = port.load(CONFIG, PARAMS)
+    no_steps = np.zeros(B, np.int32)
+    no_outputs = np.zeros((*X.shape[:2], H))
+    expected = (ENDLESS, no_outputs)
 
     def call(model: Any, x: Array, carry: Array, lengths: Array, resets: Array) -> Any:
         return port.apply(model, x, carry, lengths=lengths, resets=resets)

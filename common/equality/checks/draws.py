@@ -212,8 +212,14 @@ def _alike_if_shared(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
     """Entries that two arrays would share, had they been drawn by one key: in either order of the axes."""
     for x, y in product((a, a.T), (b, b.T)):
         yield x.ravel(), y.ravel()
+
         if x.ndim == y.ndim == 2:
             rows, columns = np.minimum(x.shape, y.shape)
-            yield x[:rows, :columns].ravel(), y[:rows, :columns].ravel()
+            corner_of_x = x[:rows, :columns]
+            corner_of_y = y[:rows, :columns]
+            yield corner_of_x.ravel(), corner_of_y.ravel()
+
         # of an orthogonal matrix, only the first column is close to what was drawn
-        yield x.reshape(len(x), -1)[:, 0], y.reshape(len(y), -1)[:, 0]
+        columns_of_x = x.reshape(len(x), -1)
+        columns_of_y = y.reshape(len(y), -1)
+        yield columns_of_x[:, 0], columns_of_y[:, 0]
