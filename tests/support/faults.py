@@ -156,6 +156,15 @@ class DrawsTooWide(PurePort):
         return jax.tree.map(lambda p: 1.1 * p, super().make(config, key))
 
 
+class DrawsTwoGatesAlike(PurePort):
+    def make(self, config, key):
+        model = super().make(config, key)
+        hidden_size = config.hidden_size
+        of_r = model.params.kernel_i[:, :hidden_size]
+        kernel_i = model.params.kernel_i.at[:, hidden_size : 2 * hidden_size].set(of_r)
+        return replace(model, params=model.params._replace(kernel_i=kernel_i))
+
+
 class TakesNumbersAsFlags(PurePort):
     def apply(self, model, x, carry=None, **options):
         for name in ("reverse", "time_major"):
@@ -234,6 +243,7 @@ FAULTS = (
     ),
     Fault("load-forgets", "loaded, unroll is lost", "life", ForgetsUnroll()),
     Fault("too-wide", "parameters drawn a tenth too wide", "draws", DrawsTooWide()),
+    Fault("alike-gates", "two gates drawn by one key", "draws", DrawsTwoGatesAlike()),
     Fault("truthy-flags", "reverse=1 goes through", "refusals", TakesNumbersAsFlags()),
     Fault("none-learned", "carry_init=None is learned", "class", _NONE_LEARNED),
     Fault("remat-ignored", "remat ignored", "memory", IgnoresRemat()),
