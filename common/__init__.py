@@ -31,9 +31,7 @@ _HANDED_ON = {
     ),
     "gru.optimizers": ("carry_learning_rate",),
     "parameters.record": (
-        "ClassifierParams",
         "GRUParams",
-        "ReadoutParams",
         "config_of",
     ),
     "port.protocol": (

@@ -18,19 +18,20 @@ class GRUConfig:
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, units.
-        classes: C, outputs of a linear readout on the final carry; None for the bare GRU.
-        dtype: dtype of the computation, by its name or as JAX has it; None means that of inputs, parameters and a
-            passed carry, promoted.
-        param_dtype: dtype in which parameters are stored. A config keeps the names of both.
-        kernel: "stock" scans the model's cell, in linen and Equinox the framework's; "fused" runs `common.gru.fused`.
+        dtype: dtype of the computation, by its name or as JAX has it; None means that
+            of inputs, parameters and a passed carry, promoted.
+        param_dtype: dtype in which parameters are stored. A config keeps the names of
+            both.
+        kernel: "stock" scans the model's cell, in linen and Equinox the framework's;
+            "fused" runs `common.gru.fused`.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        carry_init: a JAX initializer for the initial carry; None means learned zeros, other than in a port's own
-            class, where it means zeros that are not learned.
+        carry_init: a JAX initializer for the initial carry; None means learned zeros,
+            other than in a port's own class, where it means zeros that are not learned.
 
     Raises:
-        InputError: a size is below 1, a dtype is not a floating-point one, remat is no bool, or carry_init
-            cannot be called.
+        InputError: a size is below 1, a dtype is not a floating-point one, remat is no
+            bool, or carry_init cannot be called.
 
     >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
     200
@@ -38,7 +39,6 @@ class GRUConfig:
 
     input_size: int
     hidden_size: int
-    classes: int | None = None
     dtype: str | None = None
     param_dtype: str = "float32"
     kernel: str = "stock"
@@ -52,8 +52,6 @@ class GRUConfig:
             "hidden_size": self.hidden_size,
             "unroll": self.unroll,
         }
-        if self.classes is not None:
-            sizes["classes"] = self.classes
         check_fields(
             remat=self.remat, dtype=self.dtype, param_dtype=self.param_dtype, **sizes
         )
@@ -84,7 +82,9 @@ class GRUConfig:
 def check_fields(
     *, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any
 ) -> None:
-    """Raise InputError unless a model can have these fields; sizes are under the names that it has for them."""
+    """Raise InputError unless a model can have these fields; sizes are under the names
+    that it has for them.
+    """
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
             raise InputError(

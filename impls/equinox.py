@@ -282,31 +282,6 @@ LAYOUT = Layout(
 )
 
 
-class Classifier(eqx.Module):
-    """A linear readout of the GRU's final carry."""
-
-    gru: Any  # a GRU, here or upstream
-    readout: eqx.nn.Linear
-
-    def __init__(self, gru: Any, classes: int, *, key: PRNGKeyArray):
-        hidden_size, dtype = gru.cell.hidden_size, gru.cell.weight_ih.dtype
-        weight = jax.nn.initializers.lecun_normal()(
-            key, (hidden_size, classes), dtype
-        ).T
-        self.gru = gru
-        self.readout = eqx.tree_at(
-            lambda linear: (linear.weight, linear.bias),
-            eqx.filter_eval_shape(
-                eqx.nn.Linear, hidden_size, classes, dtype=dtype, key=key
-            ),
-            (weight, jnp.zeros((classes,), dtype)),
-        )
-
-    def __call__(self, x, lengths=None):
-        carry, _ = self.gru(x, lengths=lengths)
-        return recurrence.cast(self.readout, carry.dtype)(carry)
-
-
 def _filtered(port, model, task):
     filtered: Any = {
         "value_and_grad": eqx.filter_value_and_grad,
@@ -345,12 +320,7 @@ class EquinoxPort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        gru = self._gru(config, key)
-        return (
-            gru
-            if config.classes is None
-            else Classifier(gru, config.classes, key=jax.random.fold_in(key, 1))
-        )
+        return self._gru(config, key)
 
     def _gru(self, config, key) -> Any:
         return GRU(
@@ -400,20 +370,6 @@ class EquinoxPort(Port):
         for _ in range(np.ndim(x) - 1):
             step = jax.vmap(step)
         return step(x, carry, reset)
-
-    def classify(self, model, x, lengths=None):
-        checks.check_call(
-            x,
-            lengths=lengths,
-            input_size=model.gru.cell.input_size,
-            hidden_size=model.gru.cell.hidden_size,
-        )
-        if lengths is not None:
-            lengths = checks.clip_lengths(lengths, np.shape(x)[-2])
-        call = model
-        for _ in range(np.ndim(x) - 2):
-            call = jax.vmap(call)
-        return call(x, lengths)
 
     call_styles = (
         CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),

@@ -15,7 +15,7 @@ from flax.training.train_state import TrainState
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
-from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
+from ..common.parameters.layouts import Layout, LayoutRow
 from ..common.port.protocol import (
     CallStyle,
     ModelClass,
@@ -243,25 +243,7 @@ LAYOUT = Layout(
         ),
         LayoutRow("hn.bias", "bias_n"),
     ),
-    readout=FLAX_READOUT,
 )
-
-
-class Classifier(nn.Module):
-    """A linear readout of the GRU's final carry."""
-
-    gru: Any  # a GRU, here or upstream
-    classes: int
-
-    @nn.compact
-    def __call__(self, x, lengths=None):
-        carry, _ = self.gru(x, lengths=lengths)
-        return nn.Dense(
-            self.classes,
-            dtype=self.gru.dtype,
-            param_dtype=self.gru.param_dtype,
-            name="readout",
-        )(carry)
 
 
 @flax.struct.dataclass
@@ -326,14 +308,14 @@ class LinenPort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        module = self._module(config)
+        module = self._gru(config)
         x = jnp.ones((1, 1, config.input_size), config.param_dtype)
         return Model(module.init(key, x)["params"], module)
 
     def load(self, config, params):
         check_load(self, config, params)
         return Model(
-            jax.tree.map(own_array, self.layout.tree(params)), self._module(config)
+            jax.tree.map(own_array, self.layout.tree(params)), self._gru(config)
         )
 
     def dump(self, tree):
@@ -344,10 +326,6 @@ class LinenPort(Port):
 
     def initial_carry(self, model, batch_shape=()):
         return model(batch_shape, method="get_initial_carry")
-
-    def _module(self, config) -> Any:
-        gru = self._gru(config)
-        return gru if config.classes is None else Classifier(gru, config.classes)
 
     def _gru(self, config) -> Any:
         return GRU(config.hidden_size, **config.model_options())

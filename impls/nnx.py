@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
-from ..common.parameters.layouts import FLAX_READOUT, Layout, LayoutRow
+from ..common.parameters.layouts import Layout, LayoutRow
 from ..common.port.protocol import (
     CallStyle,
     ModelClass,
@@ -302,22 +302,7 @@ LAYOUT = Layout(
             if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0.",
         ),
     ),
-    readout=FLAX_READOUT,
 )
-
-
-class Classifier(nnx.Module):
-    """A linear readout of the GRU's final carry."""
-
-    def __init__(self, gru: Any, classes: int, *, rngs: nnx.Rngs):
-        cell = gru.cell
-        self.gru = gru  # a GRU, here or upstream
-        fields: Any = {"dtype": cell.dtype, "param_dtype": cell.param_dtype}
-        self.readout = nnx.Linear(cell.hidden_features, classes, **fields, rngs=rngs)
-
-    def __call__(self, x, lengths=None):
-        carry, _ = self.gru(x, lengths=lengths)
-        return self.readout(carry)
 
 
 _DOCS = "https://flax.readthedocs.io/en/latest"
@@ -398,13 +383,8 @@ class NNXPort(Port):
 
     def make(self, config, key) -> Any:
         check_config(self, config)
-        rngs = nnx.Rngs(params=key)  # no stream but the one that models name
-        gru = self._gru(config, rngs)
-        return (
-            gru
-            if config.classes is None
-            else Classifier(gru, config.classes, rngs=rngs)
-        )
+        # No stream but the one that models name.
+        return self._gru(config, nnx.Rngs(params=key))
 
     def _gru(self, config, rngs) -> Any:
         return GRU(

@@ -5,7 +5,7 @@ the order r, z, n, which multiply from the right.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import checks, initializers, recurrence
-from ..common.parameters.record import ClassifierParams, GRUParams, ReadoutParams
+from ..common.parameters.record import GRUParams
 from ..common.port.protocol import (
     ModelClass,
     Port,
@@ -211,20 +211,12 @@ def _cell(weights: recurrence.Weights, h: Array, x: Array) -> Array:
 # The port ---------------------------------------------------------------------------------------------------
 
 
-class Classifier(NamedTuple):
-    """A GRU with a linear readout of its final carry."""
-
-    gru: Params
-    weight: Float[Array, "H C"]
-    bias: Float[Array, " C"]
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
     """Parameters, and how to compute with them; a call is one of `gru`."""
 
-    params: Params | Classifier
+    params: Params
     dtype: Any = field(default=None, metadata={"static": True})
     unroll: int = field(default=1, metadata={"static": True})
     remat: bool = field(default=False, metadata={"static": True})
@@ -240,8 +232,7 @@ class Model:
         }
 
     def __call__(self, x, carry=None, **arguments):
-        params: Any = self.params
-        return gru(params, x, carry, **arguments, **self.options())
+        return gru(self.params, x, carry, **arguments, **self.options())
 
 
 def _construct(key, input_size, hidden_size, **options):
@@ -273,27 +264,15 @@ class PurePort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        model: Any = _construct(
+        return _construct(
             key, config.input_size, config.hidden_size, **config.model_options()
         )
-        if config.classes is None:
-            return model
-        shape, dtype = (config.hidden_size, config.classes), config.param_dtype
-        weight = jax.nn.initializers.lecun_normal()(
-            jax.random.fold_in(key, 1), shape, dtype
-        )
-        return replace(
-            model, params=Classifier(model.params, weight, jnp.zeros(shape[1:], dtype))
-        )
 
-    def load(self, config, params: Any):
+    def load(self, config, params):
         check_load(self, config, params)
-        record = params if config.classes is None else params.gru
-        gru = Params(record.weight_ih.T, record.weight_hh.T, *record[2:])
-        if config.classes is not None:
-            gru = Classifier(gru, params.readout.weight.T, params.readout.bias)
+        weights = Params(params.weight_ih.T, params.weight_hh.T, *params[2:])
         return Model(
-            jax.tree.map(own_array, gru),
+            jax.tree.map(own_array, weights),
             config.dtype,
             config.unroll,
             config.remat,
@@ -301,24 +280,13 @@ class PurePort(Port):
         )
 
     def dump(self, tree):
-        params = jax.tree.map(np.asarray, tree.params)
-        if isinstance(params, Classifier):
-            return ClassifierParams(
-                _record(params.gru), ReadoutParams(params.weight.T, params.bias)
-            )
-        return _record(params)
+        return _record(jax.tree.map(np.asarray, tree.params))
 
     def step(self, model, x, carry=None, *, reset=None):
         return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)
 
     def initial_carry(self, model, batch_shape=()):
         return get_initial_carry(model.params, batch_shape, dtype=model.dtype)
-
-    def classify(self, model, x, lengths=None):
-        carry, _ = gru(model.params.gru, x, lengths=lengths, **model.options())
-        params = recurrence.cast(model.params, carry.dtype)
-        logits = carry @ params.weight  # (*batch, C)
-        return logits + jnp.broadcast_to(params.bias, logits.shape)
 
     call_styles = shared_styles(
         name="jit",

@@ -166,7 +166,7 @@ def prepare(arm: Arm, folder: Path | None = None) -> Ready:
 
     start_s = time.perf_counter()
     style = get_style(port, arm.style or "?")
-    task = make_task(port, config, arm.phase, OPTIMIZER)
+    task = make_task(port, arm.phase, OPTIMIZER)
     model = port.load(config, expected.params)
     if arm.devices > 1:
         spread = spread_of(arm.devices, arm.way)

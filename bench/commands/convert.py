@@ -33,13 +33,9 @@ def convert(
     titles = {name: layout.title for name, layout in layouts().items()}
     for place, gru in converted.items():
         config = config_of(gru.params)
-        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}"
-        if config.classes:
-            sizes += f", classes {config.classes}"
+        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}, {config.param_dtype}"
         where = f"{source}, {place}" if place else str(source)
-        say(
-            f"{where}: {gru.layout} ({titles[gru.layout]}), {sizes}, {config.param_dtype}"
-        )
+        say(f"{where}: {gru.layout} ({titles[gru.layout]}), {sizes}")
         for note in gru.notes:
             say(f"warning: {note}")
     say(f"{target}: {written} ({titles[written]}), written")

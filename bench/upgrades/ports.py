@@ -105,14 +105,14 @@ def _draws(port: Port) -> Example:
 
 
 def _traced(port: Port, phase: str) -> Example:
-    task = make_task(port, GRU, phase, OPTIMIZER)
+    task = make_task(port, phase, OPTIMIZER)
     return Example(task.predict, loaded_model(port), BATCH.arguments(phase))
 
 
 def _called(port: Port, style: CallStyle, phase: str, is_compiled: bool) -> Call:
     """A call of a port in a style, with a model of its own, which it may train."""
     traces = TraceCounter()
-    task = make_task(port, GRU, phase, OPTIMIZER)
+    task = make_task(port, phase, OPTIMIZER)
     task = replace(task, predict=traces.counted(task.predict))
     program = style.build(port, loaded_model(port), task)
     arguments = [program.put(array) for array in BATCH.arguments(phase)]

@@ -1,9 +1,10 @@
 """Layouts: the names and shapes in which a framework keeps the parameters of a GRU.
 
-A layout is a table with a row for each array. Both directions, to and from the canonical record, follow from it, so
-that a framework's layout is stated once: in its port. Names are the keys on the way to an array, joined by dots. Values
-are moved, never computed, with one exception: torch has two biases for r and for z where the model has one, and reading
-adds them.
+A layout is a table with a row for each array. Both directions, to and from the
+canonical record, follow from it, so that a framework's layout is stated once: in its
+port. Names are the keys on the way to an array, joined by dots. Values are moved, never
+computed, with one exception: torch has two biases for r and for z where the model has
+one, and reading adds them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,16 +15,7 @@ import numpy as np
 
 from ..compat import dotted
 from ..errors import InputError
-from .record import (
-    MATRICES,
-    ClassifierParams,
-    GRUParams,
-    check_arrays,
-    columns_of,
-    from_leaves,
-    leaf_shapes,
-    leaves,
-)
+from .record import MATRICES, GRUParams, check_arrays, columns_of, leaf_shapes
 
 GATES = "rzn"
 NO_BIASES = "it has no biases: they are 0."
@@ -35,12 +27,13 @@ class LayoutRow(NamedTuple):
 
     Args:
         name: below the cell.
-        field: of `GRUParams`, that the array holds; or "bias_hh", torch's second bias (3H,), which is 0 for r and z,
-            then bias_n.
-        gate: of "r", "z", "n", where the array holds that gate's third of the field alone.
+        field: of `GRUParams`, that the array holds; or "bias_hh", torch's second bias
+            (3H,), which is 0 for r and z, then bias_n.
+        gate: of "r", "z", "n", where the array holds that gate's third of the field
+            alone.
         transposed: whether it multiplies from the right.
-        if_absent: a note, where zeros stand for the array if a file lacks it. Rows with the same note are absent
-            together.
+        if_absent: a note, where zeros stand for the array if a file lacks it. Rows with
+            the same note are absent together.
     """
 
     name: str
@@ -51,15 +44,6 @@ class LayoutRow(NamedTuple):
 
 
 CARRY = LayoutRow("initial_carry", "initial_carry", if_absent=NO_CARRY)
-READOUT = (
-    LayoutRow("readout.weight", "readout.weight"),
-    LayoutRow("readout.bias", "readout.bias"),
-)
-#: Of a layer called `readout`, an `nn.Dense` or `nnx.Linear`.
-FLAX_READOUT = (
-    LayoutRow("readout.kernel", "readout.weight", transposed=True),
-    LayoutRow("readout.bias", "readout.bias"),
-)
 
 
 @dataclass(frozen=True)
@@ -71,8 +55,6 @@ class Layout:
         title: in tables.
         rows: the cell's, in the framework's order; the initial carry comes after them.
         cell: where the cell is.
-        gru: where the GRU of a classifier is, beside its readout.
-        readout: the kernel and the bias of a classifier's readout.
         nested: whether its users hold a tree, not a flat dict.
         refused: parts of names that tell another model, and what that model is.
     """
@@ -81,52 +63,52 @@ class Layout:
     title: str
     rows: tuple[LayoutRow, ...]
     cell: str = "cell."
-    gru: str = "gru."
-    readout: tuple[LayoutRow, ...] = READOUT
     nested: bool = True
     refused: tuple[tuple[str, str], ...] = ()
 
-    def table(self, *, classifier: bool = False) -> dict[str, LayoutRow]:
+    def table(self) -> dict[str, LayoutRow]:
         """The row of each array by its whole name, in the framework's order."""
-        gru = self.gru if classifier else ""
-        table = {f"{gru}{self.cell}{row.name}": row for row in self.rows}
-        table[f"{gru}{CARRY.name}"] = CARRY
-        if classifier:
-            for row in self.readout:
-                table[row.name] = row
+        table = {f"{self.cell}{row.name}": row for row in self.rows}
+        table[CARRY.name] = CARRY
         return table
 
-    def flat(self, params: GRUParams | ClassifierParams) -> dict[str, np.ndarray]:
+    def flat(self, params: GRUParams) -> dict[str, np.ndarray]:
         """The arrays of this layout by name. Values keep every bit; some are views."""
-        fields = {name: np.asarray(array) for name, array in leaves(params).items()}
+        fields = {name: np.asarray(array) for name, array in params._asdict().items()}
         bias_n = fields["bias_n"]
         zeros = np.zeros(2 * len(bias_n), bias_n.dtype)
         fields["bias_hh"] = np.concatenate([zeros, bias_n])  # (3H,)
 
         flat = {}
-        table = self.table(classifier=isinstance(params, ClassifierParams))
-        for name, row in table.items():
+        for name, row in self.table().items():
             array = fields[row.field]
             if row.gate is not None:
                 array = np.split(array, 3)[GATES.index(row.gate)]
             flat[name] = array.T if row.transposed else array
         return flat
 
-    def tree(self, params: GRUParams | ClassifierParams) -> dict[str, Any]:
+    def tree(self, params: GRUParams) -> dict[str, Any]:
         """The arrays of `flat`, as a tree of dicts."""
         return nested(self.flat(params))
 
-    def record(self, flat: Mapping[str, Any]) -> Any:
-        """The canonical record of arrays by name, with the shapes of this layout; the inverse of `flat`."""
+    def record(self, flat: Mapping[str, Any]) -> GRUParams:
+        """The canonical record of arrays by name, with the shapes of this layout; the
+        inverse of `flat`.
+        """
         return record_of(self._rows(flat), flat)
 
     def check(self, flat: Mapping[str, np.ndarray]) -> None:
-        """Raise InputError unless arrays by name are all there, have the right shapes, one dtype, and finite values."""
+        """Raise InputError unless arrays by name are all there, have the right shapes,
+        one dtype, and finite values.
+        """
         check_rows(self._rows(flat), flat)
 
     def _rows(self, flat: Mapping[str, Any]) -> dict[str, LayoutRow]:
-        """The rows of the arrays that are there. Raises an InputError if one lacks that cannot be absent."""
-        table = self.table(classifier=any(row.name in flat for row in self.readout))
+        """The rows of the arrays that are there.
+
+        Raises an InputError if one lacks that cannot be absent.
+        """
+        table = self.table()
         rows = {name: row for name, row in table.items() if flat.get(name) is not None}
         missing = missing_rows(rows.values(), table)
         if missing:
@@ -140,7 +122,9 @@ class Layout:
 def missing_rows(
     present: Iterable[LayoutRow], table: Mapping[str, LayoutRow]
 ) -> list[str]:
-    """The names in a table of what cannot be absent beside the rows that are present."""
+    """The names in a table of what cannot be absent beside the rows that are
+    present.
+    """
     present = list(present)
     needed = {None, *(row.if_absent for row in present)}
     missing = []
@@ -150,7 +134,7 @@ def missing_rows(
     return missing
 
 
-def record_of(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> Any:
+def record_of(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> GRUParams:
     """The canonical record of arrays by name. Zeros stand for what has no row."""
     parts: dict[str, list[np.ndarray]] = {}
     for name, row in rows.items():
@@ -162,32 +146,35 @@ def record_of(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> Any:
 
     zeros = np.zeros_like(fields["weight_hh"][:, 0])  # (3H,)
     zeros_of_gate = zeros[: len(zeros) // 3]  # (H,)
-    fields.setdefault("bias", zeros)
-    fields.setdefault("bias_n", zeros_of_gate)
-    fields.setdefault("initial_carry", zeros_of_gate)
+    bias = fields.get("bias", zeros)
+    bias_n = fields.get("bias_n", zeros_of_gate)
     if "bias_hh" in fields:
-        second_r, second_z, fields["bias_n"] = np.split(fields["bias_hh"], 3)
+        second_r, second_z, bias_n = np.split(fields["bias_hh"], 3)
         # Adding zeros would be exact, too, but for the sign of a zero.
         if second_r.any() or second_z.any():
-            r, z, n = np.split(fields["bias"], 3)
+            r, z, n = np.split(bias, 3)
             with np.errstate(over="ignore"):
-                fields["bias"] = np.concatenate([r + second_r, z + second_z, n])
-    return from_leaves(fields)
+                bias = np.concatenate([r + second_r, z + second_z, n])
+    return GRUParams(
+        fields["weight_ih"],
+        fields["weight_hh"],
+        bias,
+        bias_n,
+        fields.get("initial_carry", zeros_of_gate),
+    )
 
 
 def check_rows(rows: Mapping[str, LayoutRow], arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise InputError unless arrays have the shapes of their rows, one dtype, and finite values."""
+    """Raise InputError unless arrays have the shapes of their rows, one dtype, and
+    finite values.
+    """
     columns: dict[str, int] = {}
     for name, row in rows.items():
         if row.field in MATRICES:
             matrix = arrays[name].T if row.transposed else arrays[name]
             columns.setdefault(row.field, columns_of(name, matrix))
     D, H = (columns[field] for field in MATRICES)
-    classes = None
-    for name, row in rows.items():
-        if row.field == "readout.bias":
-            classes = arrays[name].size
-    fields = leaf_shapes(D, H, classes) | {"bias_hh": (3 * H,)}
+    fields = leaf_shapes(D, H) | {"bias_hh": (3 * H,)}
 
     shapes = {}
     for name, row in rows.items():
@@ -202,7 +189,8 @@ def check_rows(rows: Mapping[str, LayoutRow], arrays: Mapping[str, np.ndarray]) 
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """The leaves of any pytree by the keys on the way, joined by dots, without the `value` of some versions of NNX.
+    """The leaves of any pytree by the keys on the way, joined by dots, without the
+    `value` of some versions of NNX.
 
     >>> flatten({"cell": {"hn": {"bias": {"value": 1.0}}}, "a/b": 2.0})
     {'a.b': 2.0, 'cell.hn.bias': 1.0}
@@ -242,7 +230,6 @@ CANONICAL = Layout(
         LayoutRow("bias_n", "bias_n"),
     ),
     cell="",
-    gru="",
     nested=False,
 )
 
@@ -256,7 +243,6 @@ TORCH = Layout(
         LayoutRow("bias_hh_l0", "bias_hh", if_absent=NO_BIASES),
     ),
     cell="gru.",
-    gru="rnn.",
     nested=False,
     refused=(
         (

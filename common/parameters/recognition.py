@@ -15,22 +15,27 @@ from .layouts import (
     missing_rows,
     record_of,
 )
-from .record import ClassifierParams, GRUParams, leaves
+from .record import GRUParams
 
 #: Names in a message.
 SHOWN = 8
-ADDED = "its two biases of r and of z are added, as the model has one of each: the sums are kept, the split is lost."
+ADDED = (
+    "its two biases of r and of z are added, as the model has one of each: the "
+    "sums are kept, the split is lost."
+)
 RANDOM_STATE = "it has random state (rngs), which is no parameter: left out."
 
 
 def recognise(
     tree: Any, layouts: Iterable[Layout]
-) -> tuple[GRUParams | ClassifierParams, Layout, tuple[str, ...]]:
-    """The parameters in a tree, copied to NumPy; the layout that they had; what was assumed or lost, in sentences.
+) -> tuple[GRUParams, Layout, tuple[str, ...]]:
+    """The parameters in a tree, copied to NumPy; the layout that they had; what was
+    assumed or lost, in sentences.
 
-    The arrays of the cell must have the names of a layout, all in one place, as `params.GRUCell_0` or `rnn.cell`. The
-    initial carry and the readout are known by their own names, wherever they are. Raises an InputError if the names
-    are those of no layout or of two, or the arrays are not a GRU's parameters.
+    The arrays of the cell must have the names of a layout, all in one place, as
+    `params.GRUCell_0` or `rnn.cell`. The initial carry is known by its own name,
+    wherever it is. Raises an InputError if the names are those of no layout or of two,
+    or the arrays are not a GRU's parameters.
     """
     flat = flatten(tree)
     kept = {name: leaf for name, leaf in flat.items() if "rngs" not in name.split(".")}
@@ -47,7 +52,7 @@ def recognise(
     try:
         check_rows(fit.rows, arrays)
         params = record_of(fit.rows, arrays)
-        if not np.isfinite(leaves(params)["bias"]).all():
+        if not np.isfinite(params.bias).all():
             raise InputError(
                 "bias has values that are not finite: a sum is too large for its dtype."
             )
@@ -62,7 +67,9 @@ def recognise(
 
 
 def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
-    """The places of all GRUs whose arrays have the names of a layout, as "params.GRUCell_0"."""
+    """The places of all GRUs whose arrays have the names of a layout, as
+    "params.GRUCell_0".
+    """
     flat = flatten(tree)
     cells = _cells(flat, layouts)
     # Of layouts with the same names, the one that tells most of the place.
@@ -79,10 +86,12 @@ def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
 
 
 def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays below one place of a tree, those with names of the tree's own by the canonical ones.
+    """The arrays below one place of a tree, those with names of the tree's own by the
+    canonical ones.
 
-    Matrices of such names that multiply from the right are transposed. Raises an InputError if there are no arrays
-    below the place, or none of a name, or a name is there twice.
+    Matrices of such names that multiply from the right are transposed. Raises an
+    InputError if there are no arrays below the place, or none of a name, or a name is
+    there twice.
     """
     flat = _below_place(flatten(tree), _dotted(at))
     own_names = {field: _dotted(name) for field, name in names.items()}
@@ -96,7 +105,8 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
         matches = _ending(flat, own_name)
         if not matches:
             raise InputError(
-                f"has no array called {names[field]}, for {field}. Its arrays: {some_names(flat)}."
+                f"has no array called {names[field]}, for {field}. Its arrays: "
+                f"{some_names(flat)}."
             )
         for match in matches:
             canonical[match] = match.removesuffix(own_name) + field
@@ -137,7 +147,10 @@ class _Fit(NamedTuple):
 
 
 def _best_fit(flat: Mapping[str, Any], layouts: list[Layout]) -> _Fit:
-    """The one layout that the names of a tree fit. Raises an InputError if there is none, or more than one."""
+    """The one layout that the names of a tree fit.
+
+    Raises an InputError if there is none, or more than one.
+    """
     has = f"has the arrays {some_names(flat)}."
     cells = _cells(flat, layouts) or _cells(flat, layouts, complete=False)
     if not cells:
@@ -158,7 +171,8 @@ def _best_fit(flat: Mapping[str, Any], layouts: list[Layout]) -> _Fit:
     if len(best) > 1:
         names = " and ".join(fit.layout.name for fit in best)
         raise InputError(
-            f"{has} They are those of {names} alike, so that nobody can tell which it is."
+            f"{has} They are those of {names} alike, so that nobody can tell which it "
+            "is."
         )
     return best[0]
 
@@ -173,21 +187,18 @@ def _fit(flat: Mapping[str, Any], cell: _Cell, cells: list[_Cell]) -> _Fit:
             rows[name] = row
         else:
             absent[name] = row
-    beside_cell = [CARRY]
-    if any(_ending(flat, row.name) for row in layout.readout):
-        beside_cell += layout.readout
-    for row in beside_cell:
-        names = _ending(flat, row.name)
-        if len(names) == 1:
-            rows[names[0]] = row
-        else:
-            absent[row.name] = row
+    carries = _ending(flat, CARRY.name)
+    if len(carries) == 1:
+        rows[carries[0]] = CARRY
+    else:
+        absent[CARRY.name] = CARRY
 
     notes = [row.if_absent for row in absent.values() if row.if_absent]
     places = [other for of, other in cells if of is layout]
     beside = sorted(flat.keys() - rows.keys())
     problem = _problem(layout, places, beside, missing_rows(rows.values(), absent))
-    # Of several that fit, as Equinox's and the canonical one, it is that whose cell is at its place.
+    # Of several that fit, as Equinox's and the canonical one, it is that whose cell is
+    # at its place.
     closeness = len(layout.cell) if place.endswith(layout.cell) else -1
     rank = (not problem, closeness)
     return _Fit(layout, rows, list(dict.fromkeys(notes)), problem, rank)
@@ -218,7 +229,9 @@ def _problem(
 def _cells(
     flat: Mapping[str, Any], layouts: Iterable[Layout], *, complete: bool = True
 ) -> list[_Cell]:
-    """The cells in a tree, of each layout; unless complete, with the first array at least."""
+    """The cells in a tree, of each layout; unless complete, with the first array at
+    least.
+    """
     cells = []
     for layout in layouts:
         first, *others = [row.name for row in layout.rows if row.if_absent is None]
@@ -254,7 +267,9 @@ def _below_place(flat: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _turn_matrices(flat: dict[str, Any]) -> None:
-    """Transpose the canonical matrices of a tree that multiply from the right: (H, 3H) and the (D, 3H) beside it."""
+    """Transpose the canonical matrices of a tree that multiply from the right: (H, 3H)
+    and the (D, 3H) beside it.
+    """
     for name in _ending(flat, "weight_hh"):
         shape = np.shape(flat[name])
         if len(shape) != 2 or shape[1] != 3 * shape[0]:
@@ -265,7 +280,9 @@ def _turn_matrices(flat: dict[str, Any]) -> None:
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:
-    """A copy, since torch changes its parameters in place; in this machine's byte order."""
+    """A copy, since torch changes its parameters in place; in this machine's byte
+    order.
+    """
     try:
         if hasattr(leaf, "detach"):
             leaf = leaf.detach().cpu().numpy()

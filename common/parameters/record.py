@@ -1,6 +1,7 @@
 """Canonical parameters: the one layout that every port loads and dumps, bit for bit.
 
-With D inputs, H units, and the gates stacked in the order r, z, n (Equinox's and torch's layout and names):
+With D inputs, H units, and the gates stacked in the order r, z, n (Equinox's and
+torch's layout and names):
 
     field           shape     in the equations of `trigru.common.equality.oracle`
     weight_ih       (3H, D)   W_ir, W_iz, W_in
@@ -44,7 +45,8 @@ class GRUParams(NamedTuple):
         """Write a safetensors file, whole or not at all; one that exists is replaced.
 
         Raises:
-            InputError: a field is mis-shaped, not finite, or none of float16, float32 and float64.
+            InputError: a field is mis-shaped, not finite, or none of float16, float32
+                and float64.
         """
         tensors = {name: np.asarray(array) for name, array in self._asdict().items()}
         try:
@@ -55,11 +57,12 @@ class GRUParams(NamedTuple):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
-        """Read a safetensors file, of `save` or of any program that uses the five names, into NumPy arrays.
+        """Read a safetensors file, of `save` or of any program that uses the five
+        names, into NumPy arrays.
 
         Raises:
-            ParamsFileError: the file is missing, truncated, or holds other names, shapes, dtypes or
-                values than a GRU's parameters.
+            ParamsFileError: the file is missing, truncated, or holds other names,
+                shapes, dtypes or values than a GRU's parameters.
         """
         try:
             tensors = tensors_of(read_whole(Path(path)))
@@ -72,121 +75,87 @@ class GRUParams(NamedTuple):
         return cls(**tensors)
 
 
-class ReadoutParams(NamedTuple):
-    """A linear readout of the final carry: logits = weight @ h + bias. A JAX pytree."""
-
-    weight: Any  # (C, H)
-    bias: Any  # (C,)
+def leaves(params: GRUParams) -> dict[str, Any]:
+    """The arrays of a canonical record by name."""
+    return params._asdict()
 
 
-class ClassifierParams(NamedTuple):
-    """A GRU with a linear readout of its final carry. A JAX pytree."""
-
-    gru: GRUParams
-    readout: ReadoutParams
+def from_leaves(arrays: Mapping[str, Any]) -> GRUParams:
+    """The inverse of `leaves`."""
+    return GRUParams(*(arrays[name] for name in GRUParams._fields))
 
 
-def leaves(params: GRUParams | ClassifierParams) -> dict[str, Any]:
-    """The arrays of a canonical record by name, a classifier's readout as `readout.weight`, `readout.bias`."""
-    if isinstance(params, GRUParams):
-        return params._asdict()
-    return {
-        **params.gru._asdict(),
-        "readout.weight": params.readout.weight,
-        "readout.bias": params.readout.bias,
-    }
-
-
-def from_leaves(arrays: Mapping[str, Any]) -> Any:
-    """The inverse of `leaves`: GRUParams, or ClassifierParams where there is a readout."""
-    gru = GRUParams(*(arrays[name] for name in GRUParams._fields))
-    if "readout.weight" not in arrays:
-        return gru
-    readout = ReadoutParams(arrays["readout.weight"], arrays["readout.bias"])
-    return ClassifierParams(gru, readout)
-
-
-def leaf_shapes(
-    input_size: int, hidden_size: int, classes: int | None = None
-) -> dict[str, tuple[int, ...]]:
-    """The shape of each of `leaves`, for D = input_size, H = hidden_size and, of a classifier, C = classes."""
+def leaf_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each field of GRUParams, for D = input_size and H = hidden_size."""
     D, H = input_size, hidden_size
-    shapes: dict[str, tuple[int, ...]] = {
+    return {
         "weight_ih": (3 * H, D),
         "weight_hh": (3 * H, H),
         "bias": (3 * H,),
         "bias_n": (H,),
         "initial_carry": (H,),
     }
-    if classes is not None:
-        shapes["readout.weight"] = (classes, H)
-        shapes["readout.bias"] = (classes,)
-    return shapes
 
 
-def random_params(config: GRUConfig, seed: int = 0) -> Any:
-    """Draw GRUParams, or ClassifierParams when `config.classes` is set: NumPy arrays of dtype param_dtype.
+def random_params(config: GRUConfig, seed: int = 0) -> GRUParams:
+    """Draw parameters: NumPy arrays of dtype param_dtype.
 
-    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign, also of biases: zeros hide a missing bias, and
-    constants hide a transpose or a swap of gates.
+    Magnitudes are uniform in [0.25, 1] / sqrt(H) with a random sign, also of biases:
+    zeros hide a missing bias, and constants hide a transpose or a swap of gates.
     """
     rng = np.random.default_rng(seed)
     scale = config.hidden_size**-0.5
-    shapes = leaf_shapes(config.input_size, config.hidden_size, config.classes)
+
     arrays = {}
-    for name, shape in shapes.items():
+    for name, shape in leaf_shapes(config.input_size, config.hidden_size).items():
         magnitudes = rng.uniform(0.25 * scale, scale, shape)
         signs = rng.choice([-1.0, 1.0], shape)
         arrays[name] = (magnitudes * signs).astype(config.param_dtype)
-    return from_leaves(arrays)
+    return GRUParams(*(arrays[name] for name in GRUParams._fields))
 
 
-def check_params(params: GRUParams | ClassifierParams, config: GRUConfig) -> None:
-    """Raise InputError unless the parameters fit the configuration in kind, shape and dtype.
+def check_params(params: GRUParams, config: GRUConfig) -> None:
+    """Raise InputError unless the parameters fit the configuration in kind, shape and
+    dtype.
 
     >>> check_params(random_params(GRUConfig(2, 3)), GRUConfig(2, 4))
     Traceback (most recent call last):
     trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
     """
-    D, H, C = config.input_size, config.hidden_size, config.classes
-    expected = GRUParams if C is None else ClassifierParams
-    if not isinstance(params, expected):
-        kind = type(params).__name__
-        raise InputError(
-            f"parameters are {kind}, expected {expected.__name__}: classes is {C}."
-        )
+    _check_kind(params)
+    D, H = config.input_size, config.hidden_size
     why = f": input_size {D}, hidden_size {H}"
-    check_arrays(leaves(params), leaf_shapes(D, H, C), why, config.param_dtype)
+    check_arrays(params._asdict(), leaf_shapes(D, H), why, config.param_dtype)
 
 
-def config_of(params: GRUParams | ClassifierParams, **options: Any) -> GRUConfig:
-    """The configuration with which a port loads parameters; options are GRUConfig's others.
+def config_of(params: GRUParams, **options: Any) -> GRUConfig:
+    """The configuration with which a port loads parameters; options are GRUConfig's
+    others.
 
     Raises:
         InputError: these are no parameters of a GRU, or have a matrix without two axes.
 
-    >>> config_of(random_params(GRUConfig(2, 3, classes=4))).classes
-    4
+    >>> config_of(random_params(GRUConfig(2, 3))).hidden_size
+    3
     """
-    if not isinstance(params, GRUParams | ClassifierParams):
+    _check_kind(params)
+    input_size = columns_of("weight_ih", params.weight_ih)
+    hidden_size = columns_of("weight_hh", params.weight_hh)
+    param_dtype = str(params.weight_ih.dtype)
+    return GRUConfig(input_size, hidden_size, param_dtype=param_dtype, **options)
+
+
+def _check_kind(params: Any) -> None:
+    if not isinstance(params, GRUParams):
         kind = type(params).__name__
-        raise InputError(
-            f"parameters are a {kind}, expected GRUParams or ClassifierParams."
-        )
-    arrays = leaves(params)
-    input_size = columns_of("weight_ih", arrays["weight_ih"])
-    hidden_size = columns_of("weight_hh", arrays["weight_hh"])
-    classes = None
-    if "readout.bias" in arrays:
-        classes = np.size(arrays["readout.bias"])
-    param_dtype = str(arrays["weight_ih"].dtype)
-    return GRUConfig(
-        input_size, hidden_size, classes, param_dtype=param_dtype, **options
-    )
+        raise InputError(f"parameters are a {kind}, expected GRUParams.")
 
 
 def columns_of(name: str, matrix: Any) -> int:
-    """The columns of an array. Raises an InputError with its name unless it has two axes."""
+    """The columns of an array.
+
+    Raises an InputError with its name unless it has two axes.
+    """
     if getattr(matrix, "ndim", None) == 2:
         return matrix.shape[1]
     if hasattr(matrix, "shape"):
@@ -202,9 +171,11 @@ def check_arrays(
     why: str = "",
     dtype: str | None = None,
 ) -> None:
-    """Raise InputError unless arrays have these shapes, with at least one entry, and one dtype.
+    """Raise InputError unless arrays have these shapes, with at least one entry, and
+    one dtype.
 
-    Where no dtype is given, they are NumPy's, of whatever floating-point dtype, and their values finite.
+    Where no dtype is given, they are NumPy's, of whatever floating-point dtype, and
+    their values finite.
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
@@ -237,12 +208,17 @@ def _problem_of_dtype(array: Any, dtype: str) -> str:
 
 
 def _problem_of_values(array: np.ndarray, first: str, first_array: np.ndarray) -> str:
-    """What is wrong with the dtype or the values of an array beside the first one; "" for nothing."""
+    """What is wrong with the dtype or the values of an array beside the first one; ""
+    for nothing.
+    """
     if array.dtype != first_array.dtype:
         dtypes = f"has dtype {array.dtype}, but {first} has {first_array.dtype}"
         return f"{dtypes}: expected one dtype."
     if array.dtype.name not in ("float16", "float32", "float64"):
-        return f"has dtype {array.dtype}, expected float16, float32 or float64. Convert it."
+        return (
+            f"has dtype {array.dtype}, expected float16, float32 or float64. "
+            "Convert it."
+        )
     if not np.isfinite(array).all():
         return "has values that are not finite (NaN or infinity)."
     return ""
@@ -261,7 +237,10 @@ def _check_tensors(tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def tensors_of(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file. Raises an InputError if it is damaged, or has a dtype that NumPy lacks."""
+    """The arrays of a safetensors file.
+
+    Raises an InputError if it is damaged, or has a dtype that NumPy lacks.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

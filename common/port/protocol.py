@@ -1,8 +1,10 @@
-"""The protocol of a port, by which the harness drives a framework, and of its call styles.
+"""The protocol of a port, by which the harness drives a framework, and of its call
+styles.
 
-A port's *model* is whatever its framework calls one, with a single condition: it is a JAX pytree whose
-leaves are the parameters, so that JAX's own transforms can be applied to it. To write a port, copy the
-neighbour that is nearest to your framework (`impls/pure.py` is the shortest).
+A port's *model* is whatever its framework calls one, with a single condition: it is a
+JAX pytree whose leaves are the parameters, so that JAX's own transforms can be applied
+to it. To write a port, copy the neighbour that is nearest to your framework
+(`impls/pure.py` is the shortest).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,26 +19,26 @@ from ..config import GRUConfig
 from ..errors import InputError, UnknownNameError, listed
 from ..gru.kernels import KERNELS
 from ..parameters.layouts import Layout, flatten
-from ..parameters.record import ClassifierParams, GRUParams, check_params
+from ..parameters.record import GRUParams, check_params
 from .task import PHASES, Task
-
-Params = GRUParams | ClassifierParams
 
 
 @runtime_checkable
 class Port(Protocol):
     """A GRU with a learnable initial state, in one framework.
 
-    A port need not inherit it. One that does takes what its models do as NNX's: they are called as they are, and its
-    `layout`, a `trigru.common.parameters.layouts.Layout`, says where `dump` finds their arrays.
+    A port need not inherit it. One that does takes what its models do as NNX's: they
+    are called as they are, and its `layout`, a
+    `trigru.common.parameters.layouts.Layout`, says where `dump` finds their arrays.
 
     Args:
         name: on the command line.
         title: in tables.
         packages: the distributions whose versions can change its results.
-        call_styles: the ways to cross the jit boundary. The first one of a phase is the one that the documentation
-            leads with.
-        kernels: that it offers: "stock" is a scan of the model's cell, "fused" `trigru.common.gru.fused`.
+        call_styles: the ways to cross the jit boundary. The first one of a phase is the
+            one that the documentation leads with.
+        kernels: that it offers: "stock" is a scan of the model's cell, "fused"
+            `trigru.common.gru.fused`.
     """
 
     name: str
@@ -46,26 +48,29 @@ class Port(Protocol):
     call_styles: "tuple[CallStyle, ...]"
 
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
-        """A model with freshly drawn parameters: a GRU, or a classifier when config.classes is set.
+        """A model with freshly drawn parameters.
 
-        It may be traced, so that Python can neither branch on a drawn value nor make a NumPy array of it.
+        It may be traced, so that Python can neither branch on a drawn value nor make a
+        NumPy array of it.
         """
 
-    def load(self, config: GRUConfig, params: Params) -> Any:
+    def load(self, config: GRUConfig, params: GRUParams) -> Any:
         """A model with the given parameters, bit for bit.
 
         Args:
-            config: with the sizes D, H and, of a classifier, C, and the dtype of the parameters; `carry_init` is not
-                called.
-            params: canonical: weight_ih (3H, D), weight_hh (3H, H), bias (3H,), bias_n (H,), initial_carry (H,), and
-                of a classifier's readout weight (C, H), bias (C,).
+            config: with the sizes D and H, and the dtype of the parameters;
+                `carry_init` is not called.
+            params: canonical: weight_ih (3H, D), weight_hh (3H, H), bias (3H,), bias_n
+                (H,), initial_carry (H,).
 
         Raises:
-            InputError: the parameters have another kind, shape or dtype than the configuration.
+            InputError: the parameters have another kind, shape or dtype than the
+                configuration.
         """
 
-    def dump(self, tree: Any) -> Params:
-        """Canonical parameters of a model, or of a gradient or update with a model's structure.
+    def dump(self, tree: Any) -> GRUParams:
+        """Canonical parameters of a model, or of a gradient or update with a model's
+        structure.
 
         Returns:
             NumPy arrays with the shapes that `load` takes, in the dtypes of the tree.
@@ -84,7 +89,8 @@ class Port(Protocol):
         reverse: bool = False,
         time_major: bool = False,
     ) -> tuple[Any, Any]:
-        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs (*batch, T, H).
+        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs
+        (*batch, T, H).
 
         With time_major, x, resets and outputs are (T, *batch, ...).
         """
@@ -100,27 +106,29 @@ class Port(Protocol):
     def step(
         self, model: Any, x: Any, carry: Any = None, *, reset: Any = None
     ) -> tuple[Any, Any]:
-        """Run one time step on x (*batch, D); returns carry and output, both (*batch, H).
+        """Run one time step on x (*batch, D); returns carry and output, both (*batch,
+        H).
 
-        Where reset (*batch) is true, the state becomes the initial carry before the step.
+        Where reset (*batch) is true, the state becomes the initial carry before the
+        step.
         """
         return model.step(x, carry, reset=reset)
 
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
-        """The learned initial carry, (*batch_shape, H): passed back as the carry, it is what no carry means."""
+        """The learned initial carry, (*batch_shape, H): passed back as the carry, it is
+        what no carry means.
+        """
         return model.get_initial_carry(batch_shape)
-
-    def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
-        """Logits (B, C) of a classifier for x (B, T, D)."""
-        return model(x, lengths)
 
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar`, by JAX unless the framework's modules need its own means.
+        """Differentiate `function(model, *arrays) -> scalar`, by JAX unless the
+        framework's modules need its own means.
 
-        The result returns (value, (model gradient, *array gradients)); `dump` takes the first. With has_aux, the
-        function returns (scalar, anything), and value is that pair.
+        The result returns (value, (model gradient, *array gradients)); `dump` takes the
+        first. With has_aux, the function returns (scalar, anything), and value is that
+        pair.
         """
 
         def differentiated(model: Any, *arrays: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -144,13 +152,14 @@ _NEEDED = (
     "apply",
     "step",
     "initial_carry",
-    "classify",
     "value_and_grad",
 )
 
-# The labels of call styles, whatever their ports call them. Frameworks are compared in styles of one label.
+# The labels of call styles, whatever their ports call them. Frameworks are compared in
+# styles of one label.
 
-#: What the framework's documentation leads with; it is the first style of the port that has the phase.
+#: What the framework's documentation leads with; it is the first style of the port that
+#: has the phase.
 DOCUMENTED = "documented"
 #: The parameters are one pytree, which goes in and out of `jax.jit`.
 FUNCTIONAL = "functional"
@@ -177,9 +186,10 @@ class CallStyle:
         labels: of LABELS; "documented" follows from the place among the port's styles.
         phases: of PHASES, those that it has.
         source: address of documentation that shows it; "" for none.
-        caution: printed where the style is recommended: how it differs from the documented one for its users.
-        keeps_updates: whether it replaces the documented style for less time, but for its caution: what a call
-            changes in the model stays changed, or is returned.
+        caution: printed where the style is recommended: how it differs from the
+            documented one for its users.
+        keeps_updates: whether it replaces the documented style for less time, but for
+            its caution: what a call changes in the model stays changed, or is returned.
     """
 
     name: str
@@ -201,14 +211,17 @@ class CallStyle:
 
 @dataclass
 class Program:
-    """A task, jitted in one call style, holding its model (and optimiser state) from call to call.
+    """A task, jitted in one call style, holding its model (and optimiser state) from
+    call to call.
 
     Args:
-        call: takes `Batch.arguments(phase)`; returns the prediction, loss and gradient, or the loss of a train step.
+        call: takes `Batch.arguments(phase)`; returns the prediction, loss and gradient,
+            or the loss of a train step.
         params: canonical record of the parameters as they stand.
-        lower: the program as handed to XLA for the same arguments as `call`, before optimisation; None where no XLA
-            program can be had.
-        leaves: arrays that cross the jit boundary inwards for the model and its optimiser state.
+        lower: the program as handed to XLA for the same arguments as `call`, before
+            optimisation; None where no XLA program can be had.
+        leaves: arrays that cross the jit boundary inwards for the model and its
+            optimiser state.
         read: canonical record of the gradient that `call` returned.
         put: an array of the batch, as `call` takes it, on the device.
         wait: until what `call` returned is computed.
@@ -216,10 +229,10 @@ class Program:
     """
 
     call: Callable[..., Any]
-    params: Callable[[], Params]
+    params: Callable[[], GRUParams]
     lower: Callable[..., Any] | None
     leaves: int
-    read: Callable[[Any], Params]
+    read: Callable[[Any], GRUParams]
     put: Callable[[Any], Any] = jax.device_put
     wait: Callable[[Any], Any] = jax.block_until_ready
     device: str | None = None
@@ -237,19 +250,24 @@ def check_port(port: Any) -> None:
 
 
 def check_config(port: Port, config: GRUConfig) -> None:
-    """Raise InputError unless a port can build this configuration, here and in the dtype that it asks for."""
+    """Raise InputError unless a port can build this configuration, here and in the
+    dtype that it asks for.
+    """
     if config.kernel not in port.kernels:
         raise InputError(
-            f"{port.name} has no kernel {config.kernel!r}. It has: {', '.join(port.kernels)}."
+            f"{port.name} has no kernel {config.kernel!r}. It has: "
+            f"{', '.join(port.kernels)}."
         )
     if config.param_dtype == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError(
-            "float64 parameters would be rounded to float32: set jax_enable_x64, or use float32."
+            "float64 parameters would be rounded to float32: set jax_enable_x64, or "
+            "use float32."
         )
 
 
 def own_array(array: Any) -> jax.Array:
-    """An array of JAX's that does not look into the memory of NumPy's, as those of older versions of JAX may.
+    """An array of JAX's that does not look into the memory of NumPy's, as those of
+    older versions of JAX may.
 
     `jnp.asarray` of NumPy's would compile a program for each shape.
     """
@@ -258,14 +276,19 @@ def own_array(array: Any) -> jax.Array:
     return jnp.asarray(array)
 
 
-def check_load(port: Port, config: GRUConfig, params: Params) -> None:
-    """Raise InputError unless a port can load these parameters without changing a bit."""
+def check_load(port: Port, config: GRUConfig, params: GRUParams) -> None:
+    """Raise InputError unless a port can load these parameters without changing a
+    bit.
+    """
     check_config(port, config)
     check_params(params, config)
 
 
 class WithKernel(Port):
-    """A port whose every model has one kernel, whatever the configuration says. Raises InputError if it lacks that."""
+    """A port whose every model has one kernel, whatever the configuration says.
+
+    Raises InputError if it lacks that.
+    """
 
     def __init__(self, port: Port, kernel: str):
         check_config(port, GRUConfig(1, 1, kernel=kernel))
@@ -281,10 +304,10 @@ class WithKernel(Port):
     def make(self, config: GRUConfig, key: jax.Array) -> Any:
         return self._port.make(replace(config, kernel=self.kernel), key)
 
-    def load(self, config: GRUConfig, params: Params) -> Any:
+    def load(self, config: GRUConfig, params: GRUParams) -> Any:
         return self._port.load(replace(config, kernel=self.kernel), params)
 
-    def dump(self, tree: Any) -> Params:
+    def dump(self, tree: Any) -> GRUParams:
         return self._port.dump(tree)
 
     def apply(
@@ -300,9 +323,6 @@ class WithKernel(Port):
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
         return self._port.initial_carry(model, batch_shape)
 
-    def classify(self, model: Any, x: Any, lengths: Any = None) -> Any:
-        return self._port.classify(model, x, lengths)
-
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
@@ -311,17 +331,21 @@ class WithKernel(Port):
 
 @dataclass(frozen=True)
 class ModelClass:
-    """The class of a port, as data: so the check `class` makes models as programs of its framework do.
+    """The class of a port, as data: so the check `class` makes models as programs of
+    its framework do.
 
     A port lists it as `model_class`, and may leave that out: `Port` does not need it.
 
     Args:
-        construct: (key, input_size, hidden_size, **options) -> a model of the port. Options are the class's:
-            carry_init, dtype, param_dtype, unroll, remat, kernel, and initializers.
-        initializers: options, each an initializer, by the arrays of the canonical record that they draw.
-        gates_apart: whether these are called for each gate, or for the fused matrices (D, 3H) and (H, 3H).
-        assign: (model, other) -> None: gives a model the parameters of another one in place; None where models cannot
-            be changed.
+        construct: (key, input_size, hidden_size, **options) -> a model of the port.
+            Options are the class's: carry_init, dtype, param_dtype, unroll, remat,
+            kernel, and initializers.
+        initializers: options, each an initializer, by the arrays of the canonical
+            record that they draw.
+        gates_apart: whether these are called for each gate, or for the fused matrices
+            (D, 3H) and (H, 3H).
+        assign: (model, other) -> None: gives a model the parameters of another one in
+            place; None where models cannot be changed.
     """
 
     construct: Callable[..., Any]

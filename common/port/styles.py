@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..config import GRUConfig
 from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
-from .task import Task, cross_entropy, mean_squared_error
+from .task import Task, mean_squared_error
 
 #: (model) -> a pytree of its parameters, and a function that makes a model of such a
 #: pytree.
@@ -202,18 +201,13 @@ def carrying_program(
     )
 
 
-def make_task(
-    port: Port, config: GRUConfig, phase: str, optimizer: optax.GradientTransformation
-) -> Task:
-    """The task of a port's model: mean squared error of a GRU's outputs, cross-entropy
-    of a classifier.
+def make_task(port: Port, phase: str, optimizer: optax.GradientTransformation) -> Task:
+    """The task of a port's model in a phase.
 
-    One time step is a GRU's, without a readout.
+    Its loss is the mean squared error of the outputs.
     """
     if phase == "step":
         return Task(phase, port.step, mean_squared_error, optimizer)
-    if config.classes is not None:
-        return Task(phase, port.classify, cross_entropy, optimizer)
 
     def predict(model, x, lengths=None):
         return port.apply(model, x, lengths=lengths)

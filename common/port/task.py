@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     """Sequences, and what their outputs are compared with."""
 
     x: Any  # (B, T, D)
-    targets: Any  # (B, T, H) floating point, or class labels (B,) of an integer dtype
+    targets: Any  # (B, T, H)
     lengths: Any = None  # (B,) integers, or None where every step counts
     carry: Any = None  # (B, H), for the step phase alone
 
@@ -63,8 +63,8 @@ class Task:
     """A phase of a workload."""
 
     phase: str  # of PHASES
-    #: (model, x, lengths=None) -> (carry, outputs) of a GRU, or the logits (B, C) of a
-    #: classifier; in the step phase, (model, frame, carry) -> (carry, output).
+    #: (model, x, lengths=None) -> (carry, outputs); in the step phase, (model, frame,
+    #: carry) -> (carry, output).
     predict: Callable[..., Any]
     loss: Callable[[Any, Any], Any]  # (prediction, targets) -> scalar
     optimizer: optax.GradientTransformation  # of the train_step phase
@@ -83,11 +83,6 @@ def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
     """
     _, outputs = prediction
     return jnp.mean((outputs - targets) ** 2)
-
-
-def cross_entropy(logits: Any, labels: Any) -> Any:
-    """Mean softmax cross-entropy of logits (B, C) against labels (B,)."""
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
 
 class Spread(NamedTuple):

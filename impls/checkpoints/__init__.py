@@ -25,7 +25,7 @@ from ...common.parameters.recognition import (
     recognise,
     some_names,
 )
-from ...common.parameters.record import ClassifierParams, GRUParams
+from ...common.parameters.record import GRUParams
 from .. import get_port, port_names, unavailable
 from .containers import CONTAINERS, Container, container_of, read_file, write_file
 
@@ -42,26 +42,31 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Converted:
-    """Parameters, of which `trigru.common.config_of` gives the configuration, and what they were converted from.
+    """Parameters, of which `trigru.common.config_of` gives the configuration, and what
+    they were converted from.
 
     Args:
         params: canonical, NumPy arrays.
         layout: the name of the layout that they had.
-        notes: what was assumed or lost, in sentences; empty where every bit is as it was.
+        notes: what was assumed or lost, in sentences; empty where every bit is as it
+            was.
     """
 
-    params: GRUParams | ClassifierParams
+    params: GRUParams
     layout: str
     notes: tuple[str, ...] = ()
 
     def to(self, layout: str) -> dict[str, Any]:
-        """The arrays in a layout: by name, in a tree of dicts where the framework keeps one."""
+        """The arrays in a layout: by name, in a tree of dicts where the framework keeps
+        one.
+        """
         chosen = _layout(layout)
         return chosen.tree(self.params) if chosen.nested else chosen.flat(self.params)
 
 
 def layouts() -> dict[str, Layout]:
-    """The layouts that are known here by name: a port, also a third party's, has its own as `layout`.
+    """The layouts that are known here by name: a port, also a third party's, has its
+    own as `layout`.
 
     >>> list(layouts())
     ['canonical', 'linen', 'nnx', 'equinox', 'torch']
@@ -83,14 +88,18 @@ def convert(
     """Recognise parameters in memory, of any layout, by their names.
 
     Args:
-        tree: linen's variables, an NNX state or pure dict, an Equinox model, torch's state dict, or any dict of arrays
-            with the names that one of them would have.
-        at: the place of the GRU where the tree has other arrays, too: the keys on the way, joined by dots or slashes.
-        names: the tree's own names for `weight_ih`, `weight_hh`, `bias`, `bias_n` and `initial_carry`, where no
-            framework has them. Gates are in the order r, z, n.
+        tree: linen's variables, an NNX state or pure dict, an Equinox model, torch's
+            state dict, or any dict of arrays with the names that one of them would
+            have.
+        at: the place of the GRU where the tree has other arrays, too: the keys on the
+            way, joined by dots or slashes.
+        names: the tree's own names for `weight_ih`, `weight_hh`, `bias`, `bias_n` and
+            `initial_carry`, where no framework has them. Gates are in the order r, z,
+            n.
 
     Raises:
-        InputError: the names are those of no layout, or the arrays are not a GRU's parameters.
+        InputError: the names are those of no layout, or the arrays are not a GRU's
+            parameters.
 
     >>> import numpy as np
     >>> gru = {"weight_ih_l0": np.ones((9, 2), "f4"), "weight_hh_l0": np.ones((9, 3), "f4")}  # of torch, bias=False
@@ -119,14 +128,18 @@ def convert(
 def exchange(
     tree: Any, to: str, at: Iterable[str] = (), names: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Converted]]:
-    """A tree with its GRUs in another layout and its other arrays as they are, and what was converted at each place.
+    """A tree with its GRUs in another layout and its other arrays as they are, and what
+    was converted at each place.
 
-    A GRU without an initial carry stays one, for a model that is made with `carry_init=None`.
+    A GRU without an initial carry stays one, for a model that is made with
+    `carry_init=None`.
 
     Args:
-        tree: dicts of arrays, as linen's variables, a training state that flax has serialised, or a flat dict.
+        tree: dicts of arrays, as linen's variables, a training state that flax has
+            serialised, or a flat dict.
         to: the name of the layout.
-        at: the places of the GRUs, as in `convert`; none for all whose names are those of a layout.
+        at: the places of the GRUs, as in `convert`; none for all whose names are those
+            of a layout.
         names: as in `convert`.
 
     Raises:
@@ -143,7 +156,8 @@ def exchange(
     places = [*at] or places_of(tree, layouts().values())
     if not places:
         raise InputError(
-            f"has no GRU whose arrays have the names of a layout: {', '.join(layouts())}. Name its place."
+            "has no GRU whose arrays have the names of a layout: "
+            f"{', '.join(layouts())}. Name its place."
         )
     converted = {place: convert(tree, place, names) for place in places}
     if not isinstance(tree, Mapping):
@@ -161,7 +175,8 @@ def exchange(
 def read(
     path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None
 ) -> Converted:
-    """Read parameters from a file, whose suffix names its format; `at` and `names` are as in `convert`.
+    """Read parameters from a file, whose suffix names its format; `at` and `names` are
+    as in `convert`.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
@@ -173,18 +188,20 @@ def read(
 
 def write(
     path: str | os.PathLike[str],
-    params: GRUParams | ClassifierParams,
+    params: GRUParams,
     layout: str | None = None,
 ) -> str:
     """Write parameters, whole or not at all. A file that is there is replaced.
 
     Args:
         path: whose suffix names the format.
-        layout: the name of the layout to write, which is returned; None where the format has one alone.
+        layout: the name of the layout to write, which is returned; None where the
+            format has one alone.
 
     Raises:
-        InputError: the suffix is unknown, the format does not take the layout, or takes several and none is given, a
-            folder is in the way, or the parameters are mis-shaped or not finite.
+        InputError: the suffix is unknown, the format does not take the layout, or takes
+            several and none is given, a folder is in the way, or the parameters are
+            mis-shaped or not finite.
         UnavailableError: the library that writes it is not installed.
         OSError: it cannot be written.
     """
@@ -206,16 +223,19 @@ def exchange_in_file(
     at: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, Converted]]:
-    """Write the arrays of a file to another, with the GRUs among them in another layout, as `exchange` does.
+    """Write the arrays of a file to another, with the GRUs among them in another
+    layout, as `exchange` does.
 
-    Returns the name of the layout, and what was converted at each place. Raises errors as `read` and `write` do.
+    Returns the name of the layout, and what was converted at each place. Raises errors
+    as `read` and `write` do.
     """
     target = Path(target)
     layout = _target_layout(target, to)
     container = container_of(target)
     if layout.name == "equinox" and container.layouts:
         raise InputError(
-            f"{target}: {container.title}s hold one GRU alone, since their arrays have no names."
+            f"{target}: {container.title}s hold one GRU alone, since their arrays have "
+            "no names."
         )
     exchanging = partial(exchange, to=layout.name, at=at, names=names)
     tree, converted = read_file(Path(path), exchanging)
@@ -234,12 +254,15 @@ def _layout(name: str) -> Layout:
 
 
 def _target_layout(path: Path, name: str | None) -> Layout:
-    """The layout to write to a file; None asks for the only one that its format takes."""
+    """The layout to write to a file; None asks for the only one that its format
+    takes.
+    """
     container = container_of(path)
     takes = _taken(container)
     if name is None and len(takes) > 1:
         raise InputError(
-            f"{path}: {container.title}s can hold several layouts. Name one: {either(takes)}."
+            f"{path}: {container.title}s can hold several layouts. Name one: "
+            f"{either(takes)}."
         )
     layout = _layout(takes[0] if name is None else name)
     if layout.name not in takes:
@@ -257,15 +280,16 @@ def _taken(container: Container) -> list[str]:
 
 
 def _without_carry(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: array for name, array in arrays.items() if not name.endswith(CARRY.name)
-    }
+    return {name: array for name, array in arrays.items() if name != CARRY.name}
 
 
 def _with(
     tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]
 ) -> Mapping[Any, Any]:
-    """A dict with another part at one place. Keys are joined by dots or slashes on the way to it, or in a flat dict."""
+    """A dict with another part at one place.
+
+    Keys are joined by dots or slashes on the way to it, or in a flat dict.
+    """
     if not at:
         return part
     names = {key: str(key).replace("/", ".") for key in tree}
@@ -278,6 +302,7 @@ def _with(
             others[key] = child
     if len(others) == len(tree):
         raise InputError(
-            f"has no dict with the key {at}. Its keys there: {some_names(names.values())}."
+            f"has no dict with the key {at}. Its keys there: "
+            f"{some_names(names.values())}."
         )
     return others | {f"{at}.{name}": array for name, array in part.items()}

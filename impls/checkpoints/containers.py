@@ -1,6 +1,7 @@
 """The file formats that hold parameters. Files are not trusted: none runs code.
 
-Adding a format is adding a row to `CONTAINERS`. A library is imported only by the format that needs it.
+Adding a format is adding a row to `CONTAINERS`. A library is imported only by the
+format that needs it.
 """
 
 import io
@@ -65,10 +66,12 @@ def container_of(path: Path) -> Container:
 
 
 def read_file(path: Path, use: Callable[[Any], Any]) -> Any:
-    """What a function makes of the tree of arrays in a file. Its InputErrors are about the file.
+    """What a function makes of the tree of arrays in a file. Its InputErrors are about
+    the file.
 
     Raises:
-        ParamsFileError: the file is missing or damaged, or the function refuses the tree.
+        ParamsFileError: the file is missing or damaged, or the function refuses the
+            tree.
         InputError: the suffix is unknown.
         UnavailableError: the library that reads it is not installed.
     """
@@ -87,12 +90,15 @@ def read_file(path: Path, use: Callable[[Any], Any]) -> Any:
             raise ParamsFileError(f"{path}: {error.strerror}.") from error
         reason = f"{type(error).__name__}: {brief(error)}"
         raise ParamsFileError(
-            f"{path}: not a readable {container.title} ({reason}). It may be damaged; write it again."
+            f"{path}: not a readable {container.title} ({reason}). It may be damaged; "
+            "write it again."
         ) from error
 
 
 def write_file(path: Path, arrays: Arrays, layout: Layout, source: str) -> None:
-    """Write arrays of a layout, whole or not at all; the source is what they are called in a message."""
+    """Write arrays of a layout, whole or not at all; the source is what they are called
+    in a message.
+    """
     from safetensors import SafetensorError
 
     container = container_of(path)
@@ -115,10 +121,7 @@ def _unavailable(container: Container, error: ModuleNotFoundError) -> Unavailabl
 
 
 def _to_safetensors(arrays: Arrays, layout: str) -> bytes:
-    kind = layout
-    if layout == "canonical":
-        has_readout = any(name.startswith("readout.") for name in arrays)
-        kind = "ClassifierParams" if has_readout else "GRUParams"
+    kind = "GRUParams" if layout == "canonical" else layout
     return tensors_content(flatten(arrays), kind)
 
 
@@ -135,7 +138,10 @@ def _to_msgpack(arrays: Arrays, layout: str) -> bytes:
 
 
 def _from_eqx(content: bytes) -> Any:
-    """Arrays without names: their number tells which they are. A first line of hyperparameters is skipped."""
+    """Arrays without names: their number tells which they are.
+
+    A first line of hyperparameters is skipped.
+    """
     if content.startswith(b"{"):
         _, _, content = content.partition(b"\n")
     file = io.BytesIO(content)
@@ -144,14 +150,16 @@ def _from_eqx(content: bytes) -> Any:
         arrays.append(np.lib.format.read_array(file, allow_pickle=False))
 
     layout: Layout = get_port("equinox").layout  # pyright: ignore[reportAttributeAccessIssue]
-    gru = list(layout.table())
-    cell = [name for name in gru if name != CARRY.name]
-    classifier = list(layout.table(classifier=True))
-    for names in (cell, gru, classifier):
-        if len(names) == len(arrays):
-            return dict(zip(names, arrays, strict=True))
-    expected = f"{len(cell)} of a cell, {len(gru)} with an initial_carry, or {len(classifier)} with a readout, too"
-    raise InputError(f"has {len(arrays)} arrays, expected {expected}.")
+    names = list(layout.table())
+    if len(arrays) == len(names) - 1:
+        names.remove(CARRY.name)
+    if len(arrays) != len(names):
+        cell = len(layout.rows)
+        raise InputError(
+            f"has {len(arrays)} arrays, expected {cell} of a cell, or {cell + 1} with "
+            "an initial_carry."
+        )
+    return dict(zip(names, arrays, strict=True))
 
 
 def _to_eqx(arrays: Arrays, layout: str) -> bytes:

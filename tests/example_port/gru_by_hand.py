@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import initializers, sigmoid
 from trigru.common import (
-    ClassifierParams,
     GRUParams,
     Port,
-    ReadoutParams,
     check_batch_shape,
     check_call,
     check_config,
@@ -87,18 +85,6 @@ class GRU:
         )  # in a jax.shard_map, a loop's carry varies as its inputs do
 
 
-class Classifier(NamedTuple):
-    """A linear readout of its final carry."""
-
-    gru: GRU
-    weight: jax.Array  # (C, H)
-    bias: jax.Array  # (C,)
-
-    def __call__(self, x, lengths=None):
-        h, _ = self.gru(x, lengths=lengths)
-        return self.weight.astype(h.dtype) @ h + self.bias.astype(h.dtype)
-
-
 # The port ---------------------------------------------------------------------------------------------------
 
 
@@ -113,52 +99,30 @@ class ByHandPort(Port):
 
     def make(self, config, key):
         check_config(self, config)
-        D, H, C, keys = (
-            config.input_size,
-            config.hidden_size,
-            config.classes,
-            jax.random.split(key, 8),
-        )
-        fan_in, square = (
-            initializers.lecun_normal(in_axis=1, out_axis=0),
-            initializers.orthogonal(),
-        )
+        D, H = config.input_size, config.hidden_size
+        keys = jax.random.split(key, 7)
+        fan_in = initializers.lecun_normal(in_axis=1, out_axis=0)
+        square = initializers.orthogonal()
         w_i = jnp.concatenate([fan_in(k, (H, D)) for k in keys[:3]])
         w_h = jnp.concatenate([square(k, (H, H)) for k in keys[3:6]])
-        h = for_carry(config.carry_init or initializers.zeros)(
-            keys[6], (H,), config.param_dtype
-        )
+        carry_init = for_carry(config.carry_init or initializers.zeros)
+        h = carry_init(keys[6], (H,), config.param_dtype)
         params = GRUParams(w_i, w_h, jnp.zeros(3 * H), jnp.zeros(H), h)
-        if C is not None:
-            params = ClassifierParams(
-                params, ReadoutParams(fan_in(keys[7], (C, H)), jnp.zeros(C))
-            )
-        return self.load(
-            config, jax.tree.map(lambda p: p.astype(config.param_dtype), params)
-        )
+        params = jax.tree.map(lambda p: p.astype(config.param_dtype), params)
+        return self.load(config, params)
 
     def load(self, config, params):
         check_load(self, config, params)
-        gru = params if config.classes is None else params.gru
-        by_gate = [dict(zip(GATES, jnp.split(p, 3), strict=True)) for p in gru[:3]]
-        model = GRU(
+        by_gate = [dict(zip(GATES, jnp.split(p, 3), strict=True)) for p in params[:3]]
+        return GRU(
             *by_gate,
-            *map(jnp.asarray, gru[3:]),
+            *map(jnp.asarray, params[3:]),
             config.dtype,
             config.unroll,
             config.remat,
         )
-        return (
-            model
-            if config.classes is None
-            else Classifier(model, *map(jnp.asarray, params.readout))
-        )
 
     def dump(self, tree):
-        if isinstance(tree, Classifier):
-            return ClassifierParams(
-                self.dump(tree.gru), ReadoutParams(*map(np.asarray, tree[1:]))
-            )
         stacked = [
             np.concatenate([p[gate] for gate in GATES])
             for p in (tree.w_i, tree.w_h, tree.b_i)
@@ -200,10 +164,6 @@ class ByHandPort(Port):
         check_batch_shape(batch_shape)
         h = model.initial_carry.astype(model.dtype or model.initial_carry.dtype)
         return jnp.broadcast_to(h, (*batch_shape, *h.shape))
-
-    def classify(self, model, x, lengths=None):
-        check_call(x, **sizes(model.gru), lengths=lengths)
-        return batched(model, x.ndim - 2)(x, clipped(lengths, x.shape[-2]))
 
 
 def batched(function, axes, in_axes=0, out_axes=0):

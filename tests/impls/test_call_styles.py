@@ -83,7 +83,7 @@ def test_a_style_goes_through_what_it_is_named_after(
             lambda *args, call=recorder, **kwargs: call(*args, **kwargs),
         )  # a method, too
     phase = "forward" if "forward" in called.phases else "train_step"
-    program = called.build(port, model, make_task(port, CONFIG, phase, optax.sgd(1.0)))
+    program = called.build(port, model, make_task(port, phase, optax.sgd(1.0)))
     program.call(*(X, np.ones((2, 5, 8), "f4"))[: 1 + (phase == "train_step")])
     assert {of: recorder.called for of, recorder in recorders.items()} == functions
     if style in ("nnx.jit-tree", "jit_partial"):
@@ -96,7 +96,7 @@ def test_what_crosses_the_jit_boundary_is_counted(port):
     """Five parameters (linen: eleven), two moments of each, and Adam's count; in the style `leaves` as a list."""
     model, task = (
         port.load(CONFIG, random_params(CONFIG)),
-        make_task(port, CONFIG, "train_step", optax.adam(1e-3)),
+        make_task(port, "train_step", optax.adam(1e-3)),
     )
     programs = {
         style.name: style.build(port, model, task) for style in port.call_styles
@@ -272,7 +272,7 @@ def test_the_code_on_the_page_is_what_is_timed(name, style, phase, code):
     config = GRUConfig(8, 32, carry_init=jax.nn.initializers.normal(0.1))
     names, shown = lowered(code, phase)
 
-    task = make_task(port, config, phase, OPTIMIZER)
+    task = make_task(port, phase, OPTIMIZER)
     model = port.make(config, jax.random.key(0))
     program = get_style(port, style).build(port, model, task)
     arguments = Batch(names["x"], names.get("targets")).arguments(phase)

@@ -216,12 +216,11 @@ def test_bad_initializers_are_refused_in_the_callers_terms(message, initializer)
 
 @pytest.mark.usefixtures("unchecked")
 def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
-    plain = GRUConfig(4, 8, classes=3, unroll=2, dtype="float16", param_dtype="float64")
+    plain = GRUConfig(4, 8, unroll=2, dtype="float16", param_dtype="float64")
     for name in ("f8", float, np.float64, jnp.float64):
         other = GRUConfig(
             np.int64(4),
             np.int32(8),
-            np.int8(3),
             unroll=np.int64(2),
             dtype=np.float16,
             param_dtype=name,
@@ -261,11 +260,8 @@ def test_a_configuration_keeps_plain_numbers_and_names_and_refuses_others():
             "remat",
             "kernel",
         ),
-        linen.Classifier: ("gru", "classes"),
         nnx_port.GRU: ("in_features", "hidden_features", "carry_init"),
-        nnx_port.Classifier: ("gru", "classes"),
         equinox.GRU: ("input_size", "hidden_size", "carry_init"),
-        equinox.Classifier: ("gru", "classes"),
     }.items(),
 )
 def test_what_is_passed_by_its_place_keeps_it(model, places):

@@ -1,68 +1,57 @@
-"""Random data for one model, and assertions about arrays that fail with one sentence, not with the arrays."""
+"""Random data for one model, and assertions about arrays that fail with one sentence,
+not with the arrays.
+"""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
 from trigru.common.config import GRUConfig
 from trigru.common.equality.measurement import relative_error
-from trigru.common.parameters.record import (
-    ClassifierParams,
-    config_of,
-    leaves,
-    random_params,
-)
+from trigru.common.parameters.record import GRUParams, random_params
 
 
 @dataclass(frozen=True)
 class Case:
-    """Random, non-zero data for one model. Arrays are NumPy's, floating ones in float64 unless cast."""
+    """Random, non-zero data for one model.
 
-    params: ClassifierParams  # of C classes
+    Arrays are NumPy's, floating ones in float64 unless cast.
+    """
+
+    params: GRUParams
     x: np.ndarray  # (B, T, D)
     carry: np.ndarray  # (B, H)
     lengths: np.ndarray  # (B,) int32, 0 and T among them where B > 1
     resets: np.ndarray  # (B, T) bool
-    targets: (
-        np.ndarray
-    )  # (B, T, H); also the weights of the outputs in a differentiated scalar
+    #: (B, T, H); also the weights of the outputs in a differentiated scalar
+    targets: np.ndarray
     d_carry: np.ndarray  # (B, H), weights of the final carry in that scalar
-    labels: np.ndarray  # (B,) int32, in [0, C)
 
     @classmethod
     def random(
         cls, batch: int, time: int, input_size: int, hidden_size: int, seed: int = 0
     ) -> "Case":
+        config = GRUConfig(input_size, hidden_size, param_dtype="float64")
         rng = np.random.default_rng(seed)
         lengths = rng.integers(1, time + 1, batch)
         if batch > 1:
             lengths[:2] = 0, time
         return cls(
-            params=random_params(
-                GRUConfig(input_size, hidden_size, 5, param_dtype="float64"), seed
-            ),
+            params=random_params(config, seed),
             x=rng.normal(size=(batch, time, input_size)),
             carry=rng.normal(size=(batch, hidden_size)),
             lengths=lengths.astype(np.int32),
             resets=rng.random((batch, time)) < 0.3,
             targets=rng.normal(size=(batch, time, hidden_size)),
             d_carry=rng.normal(size=(batch, hidden_size)),
-            labels=rng.integers(0, 5, batch).astype(np.int32),
         )
 
     def astype(self, dtype: str) -> "Case":
-        arrays = {
-            name: getattr(self, name).astype(dtype)
-            for name in ("x", "carry", "targets", "d_carry")
-        }
-        return replace(
-            self, params=jax.tree.map(lambda p: p.astype(dtype), self.params), **arrays
-        )
-
-    @property
-    def gru_config(self) -> GRUConfig:
-        """The configuration of the GRU without its readout."""
-        return replace(config_of(self.params), classes=None)
+        arrays: dict[str, Any] = {}
+        for name in ("params", "x", "carry", "targets", "d_carry"):
+            arrays[name] = jax.tree.map(lambda a: a.astype(dtype), getattr(self, name))
+        return replace(self, **arrays)
 
 
 def assert_near(got, want, bound, what="the result"):
@@ -92,9 +81,8 @@ def assert_bits(got, want, what="the result"):
     )
 
 
-def same_bits(found, expected):
-    found, expected = leaves(found), leaves(expected)
-    assert list(found) == list(expected)
-    for name, array in expected.items():
-        assert_bits(found[name], array, name)
+def same_bits(params, expected):
+    assert type(params) is type(expected)
+    for name, array in expected._asdict().items():
+        assert_bits(getattr(params, name), array, name)
     return True

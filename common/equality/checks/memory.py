@@ -119,7 +119,7 @@ def _repeats(equation: Any) -> bool:
 
 def _require_donated(port: Port, style: CallStyle) -> None:
     """Require a style to give up all that its train step replaces: parameters and the optimiser's state."""
-    task = make_task(port, CONFIG, "train_step", optax.adam(1e-2))
+    task = make_task(port, "train_step", optax.adam(1e-2))
     program = style.build(port, port.load(CONFIG, PARAMS), task)
     if program.lower is None:
         return

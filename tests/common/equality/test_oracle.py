@@ -60,12 +60,12 @@ def test_forward_is_the_equations(shape, seed, passed, reverse):
     case = Case.random(*shape, seed=seed)
     carry = case.carry if passed else None
     result = oracle.forward(
-        case.params.gru, case.x, carry, case.lengths, case.resets, reverse=reverse
+        case.params, case.x, carry, case.lengths, case.resets, reverse=reverse
     )
     for b in range(shape[0]):
         start = case.carry[b] if passed else None
         carry, outputs = scalar_run(
-            case.params.gru, case.x[b], start, case.lengths[b], case.resets[b], reverse
+            case.params, case.x[b], start, case.lengths[b], case.resets[b], reverse
         )
         np.testing.assert_allclose(result.carry[b], carry, rtol=0, atol=1e-14)
         np.testing.assert_allclose(result.outputs[b], outputs, rtol=0, atol=1e-14)
@@ -91,11 +91,7 @@ def assert_central_differences(gradient, function, at, step=1e-6):
 def test_gradients_are_finite_differences(passed, masked, reverse):
     case = Case.random(3, 5, 2, 3, seed=4)
     masks = (case.lengths, case.resets) if masked else (None, None)
-    at = (
-        leaves(case.params.gru)
-        | {"x": case.x}
-        | ({"carry": case.carry} if passed else {})
-    )
+    at = leaves(case.params) | {"x": case.x} | ({"carry": case.carry} if passed else {})
 
     def forward_of(arrays):
         return oracle.forward(
@@ -112,7 +108,7 @@ def test_gradients_are_finite_differences(passed, masked, reverse):
             result.carry * case.d_carry
         )
 
-    found = oracle.backward(case.params.gru, forward_of(at), case.targets, case.d_carry)
+    found = oracle.backward(case.params, forward_of(at), case.targets, case.d_carry)
     assert (found.carry is not None) == passed
     assert_central_differences(
         leaves(found.params) | {"x": found.x, "carry": found.carry}, scalar, at
@@ -121,7 +117,7 @@ def test_gradients_are_finite_differences(passed, masked, reverse):
 
 def test_loss_gradients_are_finite_differences():
     case = Case.random(3, 4, 2, 3, seed=5)
-    params = case.params.gru
+    params = case.params
     _, gradient = oracle.loss_and_grad(params, case.x, case.targets, case.lengths)
 
     def value(arrays):
@@ -134,8 +130,8 @@ def test_loss_gradients_are_finite_differences():
 
 def test_it_computes_in_the_dtype_that_it_is_given():
     case = Case.random(2, 4, 2, 3).astype("float32")
-    result = oracle.forward(case.params.gru, case.x, case.carry)
-    gradients = oracle.backward(case.params.gru, result, case.targets, case.d_carry)
+    result = oracle.forward(case.params, case.x, case.carry)
+    gradients = oracle.backward(case.params, result, case.targets, case.d_carry)
     arrays = [
         result.carry,
         result.outputs,
@@ -143,7 +139,7 @@ def test_it_computes_in_the_dtype_that_it_is_given():
         gradients.carry,
         *gradients.params,
     ]
-    loss, gradient = oracle.loss_and_grad(case.params.gru, case.x, case.targets)
+    loss, gradient = oracle.loss_and_grad(case.params, case.x, case.targets)
     arrays += [np.asarray(loss), *gradient]
     assert {a.dtype.name for a in arrays} == {"float32"}
 
@@ -151,7 +147,7 @@ def test_it_computes_in_the_dtype_that_it_is_given():
 def test_what_goes_into_a_product_is_rounded():
     """To the significant bits that are asked for, those of TF32 or bfloat16, in each product."""
     case = Case.random(2, 4, 2, 3).astype("float32")
-    params = case.params.gru
+    params = case.params
     exact = oracle.forward(params, case.x)
     tf32 = oracle.forward(params, case.x, operand_bits=11)
     short = oracle.forward(params, case.x, operand_bits=8)
@@ -171,7 +167,7 @@ def test_what_goes_into_a_product_is_rounded():
 
 def test_gradients_round_what_goes_into_their_products():
     case = Case.random(2, 4, 2, 3).astype("float32")
-    arguments = case.params.gru, case.x, case.targets
+    arguments = case.params, case.x, case.targets
     _, exact = oracle.loss_and_grad(*arguments)
     _, short = oracle.loss_and_grad(*arguments, operand_bits=8)
     off = relative_error(short.weight_ih, exact.weight_ih)

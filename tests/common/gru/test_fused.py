@@ -12,6 +12,7 @@ from support.cases import Case
 from trigru.common.config import GRUConfig
 from trigru.common.equality.measurement import relative_error
 from trigru.common.gru.fused import Weights, fused_scan
+from trigru.common.parameters.record import config_of
 from trigru.common.program import equations
 from trigru.impls import get_port
 from trigru.impls.pure import gru, init
@@ -48,7 +49,7 @@ def along(function, tangent):
 def test_transformed_it_is_what_the_stock_kernel_is(remat, transform):
     """With masks; the sums are not linear in the outputs."""
     case = Case.random(B, T, D, H)
-    model = get_port("pure").load(case.gru_config, case.params.gru).params
+    model = get_port("pure").load(config_of(case.params), case.params).params
     point = model, jnp.asarray(case.x)
     direction = jax.tree.map(lambda a: jnp.roll(a, 1), point)
     masks = {"lengths": jnp.asarray(LENGTHS), "resets": jnp.asarray(RESETS)}
@@ -72,7 +73,7 @@ def test_called_alone_it_ignores_a_reset_at_a_step_that_does_not_count(remat):
     """Ports drop such resets before they call it."""
     case = Case.random(B, T, D, H)
     weights = Weights(
-        *get_port("pure").load(case.gru_config, case.params.gru).params[:4]
+        *get_port("pure").load(config_of(case.params), case.params).params[:4]
     )
     x, active = (
         jnp.moveaxis(jnp.asarray(case.x), 1, 0),
