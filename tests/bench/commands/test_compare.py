@@ -18,6 +18,7 @@ from support.files import lines_of
 from support.processes import FakeProcesses, answers_here, pool_here, pool_of
 from support.runs import plan
 from trigru.bench.analysis.merge import load, merge
+from trigru.bench.arms.arms import expand
 from trigru.bench.commands import arguments, compare
 from trigru.bench.commands.options import PHASE_CHECKS
 from trigru.bench.commands.verify import Verified
@@ -138,6 +139,23 @@ def test_where_plain_jax_breaks_nothing_changes(folder, monkeypatch):
     assert "no arm has a number: " in result.stderr
     assert names_in(folder) == ["results.json"]
     assert (folder / "results.json").read_bytes() == FORMER
+
+
+def test_a_port_that_fails_on_the_stock_kernel_gets_no_number_on_another():
+    arms = expand(plan(ports=("linen",), kernels=("stock", "fused")))
+    failed = [Measurement("linen", "chunks", None, "carry", "float64", 1.0, 0.0)]
+    untimed = [item.arm for item in compare.untimed_arms(arms, failed)]
+    assert untimed == [arm for arm in arms if arm.port == "linen"]
+    assert {arm.kernel for arm in untimed} == {"stock", "fused"}
+
+
+def test_a_port_that_is_not_available_gets_no_number(monkeypatch):
+    monkeypatch.setattr(compare, "unavailable", lambda port: f"no {port}")
+    arms = expand(plan(ports=("linen",)))
+    arms[-1] = msgspec.structs.replace(arms[-1], style=None)
+    (untimed,) = compare.untimed_arms(arms, [])
+    assert untimed.arm == arms[-1]
+    assert untimed.reason == "no linen"
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """A pool of processes: what comes of tasks, how deaths are told, whose turn it is."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from support.processes import ends_within, is_alive
+from trigru.bench.processes import pool as pool_module
 from trigru.bench.processes.child import Parent, task_type_of
 from trigru.bench.processes.environment import environment, interpreter
 from trigru.bench.processes.pool import ChildDiedError, Pool, TaskEnded, messages_of
@@ -124,6 +127,9 @@ def work(parent: Parent[str]) -> None:
             os.mkdir(folder + "/alone")
             time.sleep(0.05)
             os.rmdir(folder + "/alone")
+        for _ in range(20):
+            time.sleep(0.005)
+            assert not os.path.exists(folder + "/alone"), "it works beside one alone"
         parent.send("had a turn")
 """
 
@@ -135,6 +141,39 @@ def test_no_two_processes_work_alone_at_the_same_time(workers, tmp_path):
         messages = [message for _, message in pool.messages()]
     assert messages.count("had a turn") == 6
     assert messages.count(TaskEnded()) == 6
+
+
+STAYS_ALONE = """
+def work(parent: Parent[str]) -> None:
+    for folder in parent.tasks():
+        with parent.alone():
+            for number in range(3):
+                parent.send(number)
+                while not os.path.exists(f"{folder}/{number}"):
+                    time.sleep(0.01)
+"""
+
+
+def test_no_process_is_started_while_another_works_alone(
+    workers, tmp_path, monkeypatch
+):
+    started = []
+    start = subprocess.Popen
+
+    def popen(*arguments, **options):
+        started.append(arguments)
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with Pool(workers(STAYS_ALONE), int, limit_s=PATIENCE_S, processes=2) as pool:
+        pool.submit(str(tmp_path))
+        messages = pool.messages()
+        for number in range(3):
+            assert next(messages) == (str(tmp_path), number)
+            if number == 0:
+                pool.submit(str(tmp_path))
+            assert len(started) == 1
+            (tmp_path / str(number)).touch()
 
 
 WAITS_FOR_OTHERS = """
@@ -295,6 +334,34 @@ def test_a_process_that_closes_its_output_and_does_not_end_is_ended(script):
     folder = script(f"{TAKE}; echo 'message 1'; {closes}")
     death = death_when_there_is(folder / "closed")
     assert death == "the process did not end within 0.1 s, and was ended"
+
+
+ANSWERED = """
+def work(parent: Parent[str]) -> None:
+    for folder in parent.tasks():
+        for number in range(8):
+            parent.send(number)
+            while not os.path.exists(f"{folder}/{number}"):
+                time.sleep(0.01)
+"""
+
+
+def test_a_process_that_speaks_lives_though_this_one_was_stopped_meanwhile(
+    workers, tmp_path, monkeypatch
+):
+    # as if this process had been stopped for long in each wait, which is 20 s at most
+    clock = itertools.count(0.0, 1000.0)
+    stopped = SimpleNamespace(monotonic=lambda: next(clock), sleep=time.sleep)
+    monkeypatch.setattr(pool_module, "time", stopped)
+    monkeypatch.setattr(pool_module, "SLICE_S", 20.0)
+    with Pool(workers(ANSWERED), int, limit_s=PATIENCE_S) as pool:
+        pool.submit(str(tmp_path))
+        messages = []
+        for _, message in pool.messages():
+            messages.append(message)
+            if not isinstance(message, TaskEnded):
+                (tmp_path / str(message)).touch()
+    assert messages == [*range(8), TaskEnded()]
 
 
 def test_what_a_process_started_may_hold_its_output_longer_than_it_lives(script):
