@@ -16,6 +16,7 @@ import typer.main
 from published import table
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.cli import app
+from trigru.bench.upgrades.parts import part_names
 from trigru.bench.upgrades.record import KINDS
 from trigru.common.equality.checks import CHECKS, ON_DEVICES, SELECTIONS
 from trigru.common.equality.contract.cases import DTYPES
@@ -49,6 +50,15 @@ def changes() -> str:
     """The kinds of changes that `trigru diff` tells apart."""
     rows = [(f"`{kind}`", meaning) for kind, meaning in KINDS.items()]
     return table(("kind", "it"), rows)
+
+
+def parts() -> str:
+    """The rows of the catalogue of the frameworks' parts, by framework."""
+    sections = []
+    for subject, names in part_names().items():
+        items = "\n".join(f"- {name}" for name in names)
+        sections.append(f"## {subject}\n\n{items}")
+    return "\n\n".join(sections)
 
 
 def checks() -> str:
@@ -269,6 +279,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "faults": faults,
     "kernel": published.kernel,
     "kernel_sizes": published.kernel_sizes,
+    "parts": parts,
     "releases": published.releases,
     "releases_picture": published.releases_picture,
     "rules": rules,

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,228 +9,327 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..observing import Example
-from . import (
+from ..observing import Call, Example, TraceCounter
+from . import catalogue
+from .catalogue import (
+    CAUSAL,
+    FEATURES,
+    FRAMES,
+    HALF,
     KEY,
-    B,
-    D,
-    H,
-    Lines,
-    Rows,
-    T,
+    ONE_ROW_MASKED,
+    STEPS,
+    UNITS,
+    Catalogue,
     filled,
-    half,
-    normal,
-    policies_of,
-    rows,
 )
 
-X, FRAMES, FRAME, CARRY, STEPS = (
-    normal(T, D),
-    normal(B, D),
-    normal(D),
-    normal(H),
-    normal(T, D),
-)
-MASK, X6, IMAGE = np.tri(T, dtype=bool), normal(T, H), normal(2, 5, 6)
+parts = Catalogue("equinox", "equinox.nn")
 
-EVERYTHING = (jnp.ones(H, jnp.bfloat16), np.arange(3), normal(H), 2, 1.5, True)
-NOTHING = (
-    jnp.zeros(H, jnp.bfloat16),
-    np.zeros(3, int),
-    np.zeros(H, "float32"),
-    0,
-    0.0,
-    False,
-)
-FLAGS, TREE = (
-    (True, False),
-    {"a": [jnp.asarray(CARRY), jnp.arange(3)], "b": (2.5, None)},
-)
+#: Modules of Equinox take one example, and convolutions have channels first.
+SEQUENCE = catalogue.SEQUENCES[0]  # (STEPS, FEATURES)
+FRAME = catalogue.FRAMES[0]
+CARRY = catalogue.CARRY[0]
+MEMORY = catalogue.MEMORY[0]
 
 
-class Mine(eqx.Module):
+def call_module(module: Any, *inputs: Any) -> Any:
+    return module(*inputs)
+
+
+def called(
+    module: Any,
+    *inputs: Any,
+    call: Callable[..., Any] = call_module,
+    compiled: bool = False,
+) -> Example:
+    """A module with fixed parameters; those that it drew are compared, too."""
+    drawn = eqx.filter(module, eqx.is_array)
+    return Example(call, filled(module), inputs, drawn, compiled)
+
+
+def gru_cell() -> eqx.nn.GRUCell:
+    return eqx.nn.GRUCell(FEATURES, UNITS, key=KEY)
+
+
+def squared_outputs(cell: Any, x: Any, carry: Any) -> Any:
+    """A loss."""
+    return jnp.sum(cell(x, carry) ** 2)
+
+
+@parts.row("GRU cell: one step")
+def gru_cell_one_step():
+    return called(gru_cell(), FRAME, CARRY)
+
+
+@parts.row("GRU cell: without biases")
+def gru_cell_without_biases():
+    cell = eqx.nn.GRUCell(FEATURES, UNITS, use_bias=False, key=KEY)
+    return called(cell, FRAME, CARRY)
+
+
+@parts.row("GRU cell: half precision")
+def gru_cell_in_half_precision():
+    cell = eqx.nn.GRUCell(FEATURES, UNITS, dtype=jnp.bfloat16, key=KEY)
+    return called(cell, FRAME.astype("bfloat16"), CARRY.astype("bfloat16"))
+
+
+@parts.row("LSTM cell: one step")
+def lstm_cell_one_step():
+    cell = eqx.nn.LSTMCell(FEATURES, UNITS, key=KEY)
+    return called(cell, FRAME, (CARRY, MEMORY))
+
+
+def over_time(cell: Any, carry: Any, sequence: Any) -> Any:
+    """A cell over a sequence, by `jax.lax.scan`."""
+
+    def step(carry, x):
+        carry = cell(x, carry)
+        return carry, carry
+
+    return jax.lax.scan(step, carry, sequence)
+
+
+@parts.row("GRU cell: over a sequence, by jax.lax.scan")
+def gru_cell_over_a_sequence():
+    return called(gru_cell(), CARRY, SEQUENCE, call=over_time, compiled=True)
+
+
+@parts.row("linear layer")
+def linear_layer():
+    return called(eqx.nn.Linear(FEATURES, UNITS, key=KEY), FRAME)
+
+
+@parts.row("embedding: look a token up")
+def embedding_of_a_token():
+    return called(eqx.nn.Embedding(STEPS, FEATURES, key=KEY), jnp.asarray(2))
+
+
+@parts.row("convolution: padding SAME")
+def convolution_with_same_padding():
+    conv = eqx.nn.Conv1d(FEATURES, UNITS, 4, padding="SAME", key=KEY)
+    return called(conv, SEQUENCE.T)
+
+
+@parts.row("transposed convolution")
+def transposed_convolution():
+    conv = eqx.nn.ConvTranspose1d(FEATURES, UNITS, 4, stride=2, padding=1, key=KEY)
+    return called(conv, SEQUENCE.T)
+
+
+@parts.row("layer norm")
+def layer_norm():
+    return called(eqx.nn.LayerNorm(FEATURES), FRAME)
+
+
+@parts.row("RMS norm")
+def rms_norm():
+    return called(eqx.nn.RMSNorm(FEATURES), FRAME)
+
+
+@parts.row("group norm")
+def group_norm():
+    return called(eqx.nn.GroupNorm(groups=2, channels=STEPS), SEQUENCE)
+
+
+def train_twice_then_infer(norm_and_state: Any, x: Any) -> Any:
+    """Outputs and state of a norm with a state, in training and then in inference."""
+
+    def over_batch(norm, x, state):
+        axes = (0, None)
+        mapped = jax.vmap(norm, in_axes=axes, out_axes=axes, axis_name="batch")
+        return mapped(x, state)
+
+    norm, state = norm_and_state
+    first, state = over_batch(norm, x, state)
+    _, state = over_batch(norm, 3 * x + 1, state)
+    inferred, _ = over_batch(eqx.nn.inference_mode(norm), x, state)
+    return first, inferred, jax.tree.leaves(state)
+
+
+@parts.row("batch norm: mode 'batch', training and inference")
+def batch_norm():
+    make = eqx.nn.make_with_state(eqx.nn.BatchNorm)
+    norm_and_state = make(FEATURES, "batch", mode="batch")
+    return called(norm_and_state, FRAMES, call=train_twice_then_infer)
+
+
+@parts.row("batch norm: mode 'ema', training and inference")
+def batch_norm_by_moving_averages():
+    make = eqx.nn.make_with_state(eqx.nn.BatchNorm)
+    norm_and_state = make(FEATURES, "batch", mode="ema")
+    return called(norm_and_state, FRAMES, call=train_twice_then_infer)
+
+
+@parts.call("norms: bfloat16 inputs far from zero")
+def norms_of_half_precision():
+    layer_norm, rms_norm = eqx.nn.LayerNorm(FEATURES), eqx.nn.RMSNorm(FEATURES)
+    frames = HALF[0]
+    return jax.vmap(layer_norm)(frames), jax.vmap(rms_norm)(frames)
+
+
+def attend_to_itself(attention: Any, x: Any, mask: Any) -> Any:
+    return attention(x, x, x, mask=mask)
+
+
+@parts.row("multi-head attention: causal")
+def causal_attention():
+    attention = eqx.nn.MultiheadAttention(1, FEATURES, key=KEY)
+    return called(attention, SEQUENCE, CAUSAL, call=attend_to_itself)
+
+
+@parts.row("multi-head attention: a query that may attend to nothing")
+def attention_of_a_masked_query():
+    attention = eqx.nn.MultiheadAttention(1, FEATURES, key=KEY)
+    return called(attention, SEQUENCE, ONE_ROW_MASKED, call=attend_to_itself)
+
+
+@parts.call("dropout: with a key")
+def dropout_with_a_key():
+    return eqx.nn.Dropout(0.3)(SEQUENCE, key=KEY)
+
+
+@parts.call("inference_mode: of dropout")
+def dropout_in_inference():
+    dropout = eqx.nn.inference_mode(eqx.nn.Dropout(0.3))
+    return dropout(SEQUENCE), dropout(SEQUENCE, key=KEY, inference=False)
+
+
+@parts.row("filter_grad: by the parameters of a cell")
+def gradient_of_a_cell():
+    return called(gru_cell(), FRAME, CARRY, call=eqx.filter_grad(squared_outputs))
+
+
+@parts.row("filter_value_and_grad: with an auxiliary result")
+def value_and_gradient():
+    def loss(cell, x, carry):
+        return squared_outputs(cell, x, carry), cell(x, carry)
+
+    value_and_grad = eqx.filter_value_and_grad(loss, has_aux=True)
+    return called(gru_cell(), FRAME, CARRY, call=value_and_grad)
+
+
+@parts.call("filter_grad: of a NumPy array among parameters")
+def gradient_of_a_numpy_array():
+    parameters = {"numpy": np.asarray(FRAME), "jax": CARRY}
+
+    def loss(parameters):
+        return jnp.sum(parameters["numpy"] ** 2) + jnp.sum(parameters["jax"] ** 2)
+
+    return eqx.filter_grad(loss)(parameters)
+
+
+@parts.row("filter_vmap: over a batch")
+def vmap_over_a_batch():
+    over_batch = eqx.filter_vmap(call_module, in_axes=(None, 0, 0), out_axes=1)
+    return called(gru_cell(), FRAMES, catalogue.CARRY, call=over_batch)
+
+
+@parts.row("filter_checkpoint: of a loop over time")
+def rematerialized_loop():
+    return called(gru_cell(), CARRY, SEQUENCE, call=eqx.filter_checkpoint(over_time))
+
+
+@parts.row("filter_jit: calls of a cell")
+def jit_of_a_cell():
+    traces = TraceCounter()
+    cell = filled(gru_cell())
+    jitted = eqx.filter_jit(traces.counted(call_module))
+    return Call(lambda: jitted(cell, FRAME, CARRY), traces)
+
+
+@parts.row("filter_jit: a step of training")
+def step_of_training():
+    traces = TraceCounter()
+    cell = filled(gru_cell())
+
+    def train(cell, x, carry):
+        gradient = eqx.filter_grad(squared_outputs)(cell, x, carry)
+        updates = jax.tree.map(lambda leaf: -0.1 * leaf, gradient)
+        return eqx.apply_updates(cell, updates)
+
+    jitted = eqx.filter_jit(traces.counted(train))
+    return Call(lambda: eqx.filter(jitted(cell, FRAME, CARRY), eqx.is_array), traces)
+
+
+@parts.call("partition and combine: a tree")
+def partitioned_tree():
+    tree = {"arrays": [CARRY, jnp.arange(3)], "others": (2.5, None)}
+    arrays, others = eqx.partition(tree, eqx.is_inexact_array)
+    return arrays, others, eqx.combine(arrays, others)
+
+
+@parts.call("tree_at: other leaves in a cell")
+def replaced_leaves():
+    cell = filled(gru_cell())
+    zero_bias = eqx.tree_at(lambda cell: cell.bias, cell, replace_fn=jnp.zeros_like)
+    return zero_bias(FRAME, CARRY)
+
+
+def file_of(tree: Any) -> io.BytesIO:
+    """A file with the leaves of a tree, from its beginning."""
+    file = io.BytesIO()
+    eqx.tree_serialise_leaves(file, tree)
+    file.seek(0)
+    return file
+
+
+@parts.call("checkpoint: the bytes of a file")
+def bytes_of_a_checkpoint():
+    content = file_of([filled(gru_cell()), HALF, 2, 1.5, True]).getvalue()
+    return np.frombuffer(content, np.uint8)
+
+
+@parts.call("checkpoint: read back into a cell")
+def checkpoint_read_back():
+    cell = eqx.tree_deserialise_leaves(file_of(filled(gru_cell())), gru_cell())
+    return eqx.filter(cell, eqx.is_array)
+
+
+class Scaled(eqx.Module):
     """A module as users write one."""
 
     weight: Any = eqx.field(converter=jnp.asarray)
     size: int = eqx.field(static=True)
-    scale: Any = 2.0
 
     def __check_init__(self) -> None:
         if self.size < 1:
-            raise ValueError("size")
+            raise ValueError("a size is at least 1")
 
     def __call__(self, x: Any) -> Any:
-        return x @ self.weight * self.scale
+        return x * self.weight * self.size
 
 
-def call(module: Any, *inputs: Any, **options: Any) -> Any:
-    """The results of a module, or of each."""
-    return (
-        [call(m, *inputs) for m in module]
-        if isinstance(module, list)
-        else module(*inputs, **options)
-    )
+@parts.row("module with a converter, a static field and a check")
+def module_of_a_user():
+    return called(Scaled(CARRY, 2), CARRY)
 
 
-def read_as(tree: Any, other: Any) -> Any:
-    """A tree that is written to a file, and read as one with the leaves of another."""
-    file = io.BytesIO()
-    eqx.tree_serialise_leaves(file, tree)
-    file.seek(0)
-    return eqx.tree_deserialise_leaves(file, other)
+@parts.mistake("mistake: a field of a module is set")
+def field_is_set():
+    setattr(Scaled(CARRY, 2), "size", 3)  # noqa: B010 (which a type checker refuses)
 
 
-def _of(
-    line: str, call: Callable[..., Any] = call, *, compiled: bool = False
-) -> Example:
-    """A module."""
-    drawn, inputs, options = HERE.model(line, FRAME)
-    return Example(
-        partial(call, **options),
-        filled(drawn),
-        inputs,
-        eqx.filter(drawn, eqx.is_array),
-        compiled,
-    )
+@parts.mistake("mistake: a module's own check fails")
+def own_check_fails():
+    Scaled(CARRY, 0)
 
 
-def _scanned(wrap: Callable[..., Any], *, compiled: bool = False) -> Example:
-    """A loop of a cell over time."""
-    loop = "jax.lax.scan(wrap(lambda h, x: (m(x, h),) * 2), h, x)"
-    return _of(
-        "cell(), CARRY, STEPS",
-        lambda m, h, x: HERE.value(loop, wrap=wrap, m=m, h=h, x=x),
-        compiled=compiled,
-    )
+@parts.mistake("mistake: a cell gets another number of features")
+def cell_gets_other_features():
+    gru_cell()(CARRY, CARRY)
 
 
-def _normalized(m: Any, x: Any) -> Any:
-    """The results and the state of a normalization, which is called twice in training,
-    and then in inference.
-    """
-    norm, state = m
-    mapped = {"axis_name": "batch", "in_axes": (0, None), "out_axes": (0, None)}
-    first, state = jax.vmap(norm, **mapped)(x, state)
-    _, state = jax.vmap(norm, **mapped)(3 * x + 1, state)
-    inference, _ = jax.vmap(eqx.nn.inference_mode(norm), **mapped)(x, state)
-    return jax.tree.leaves((first, inference, state))
+@parts.mistake("mistake: dropout without a key")
+def dropout_without_a_key():
+    eqx.nn.Dropout(0.5)(FRAME)
 
 
-_with_jvp = eqx.filter_custom_jvp(lambda x, *, power: jnp.sin(x) ** power)
-_with_vjp = eqx.filter_custom_vjp(lambda x, *, power: jnp.sin(x) ** power)
-_with_vjp.def_fwd(lambda _, x, *, power: (jnp.sin(x) ** power, x))
-_with_vjp.def_bwd(lambda x, g, _, given, *, power: power * g * x * given)
-_with_jvp.def_jvp(lambda xs, ts, *, power: (jnp.sin(xs[0]) ** power, power * ts[0]))
-HERE = Lines(
-    globals(),
-    loss=lambda cell, x, h: jnp.sum(cell(x, h) ** 2),
-    is_list=lambda thing: isinstance(thing, list),
-    cell=lambda **options: eqx.nn.GRUCell(D, H, key=KEY, **options),
-    fixed=lambda: filled(
-        eqx.nn.GRUCell(D, H, key=KEY)
-    ),  # whose parameters are not those that were drawn
-)
-SQUARE = "eqx.nn.GRUCell(H, H, key=KEY), normal(B, H), CARRY"
-STATEFUL = "eqx.nn.make_with_state(eqx.nn.BatchNorm)(D, 'batch', mode='{}'), FRAMES"
-PARTS: Rows = {
-    "eqx.filter_checkpoint": partial(_scanned, eqx.filter_checkpoint),
-    "bytes kept by the policies of eqx.filter_checkpoint": partial(
-        policies_of, eqx.filter_checkpoint
-    ),
-    **rows(lambda line: _of(SQUARE, HERE.function(line, "m", "x", "h")))("""
-eqx.filter_grad(loss)(m, x[0], h), eqx.filter_value_and_grad(loss)(m, x[0], h)
-eqx.filter_grad(lambda m, x, h: (loss(m, x, h), x), has_aux=True)(m, x[0], h)
-eqx.filter_jvp(lambda h: m(x[0], h), (h,), (h,)), eqx.filter_vjp(call, m, x[0], h)[1](h)
-eqx.filter_vmap(call, in_axes=(None, 0, None), out_axes=1)(m, x, h)
-eqx.filter_hessian(lambda h: loss(m, x[0], h))(h), eqx.filter_jacrev(lambda h: m(x[0], h))(h)
-eqx.filter_jacfwd(lambda h: m(x[0], h))(h), eqx.filter_closure_convert(lambda h: m(x[0], h), h)(h)
-eqx.filter_vmap(lambda h: h, in_axes=None, axis_size=2)(h)
-eqx.filter_grad(lambda h: jnp.sum(_with_jvp(h, power=2)))(h)
-eqx.filter_grad(lambda h: jnp.sum(_with_vjp(h, power=2)))(h)
-eqx.filter_vmap(call)(jax.tree.map(lambda a: jnp.stack([a] * B), m), x, x)
-"""),
-    **rows(_of)("""
-eqx.nn.GRUCell(D, H, key=KEY), FRAME, CARRY
-eqx.nn.GRUCell(D, H, use_bias=False, key=KEY), FRAME, CARRY
-eqx.nn.LSTMCell(D, H, key=KEY), FRAME, (CARRY, normal(H, seed=1))
-[eqx.nn.Linear(D, H, key=KEY), eqx.nn.Linear(D, H, use_bias=False, key=KEY)]
-eqx.nn.MLP(D, H, 4, 3, key=KEY)
-eqx.nn.Sequential([eqx.nn.Linear(D, D, key=KEY), eqx.nn.Lambda(jax.nn.relu)])
-eqx.nn.GroupNorm(2, T), X
-eqx.nn.Embedding(T, D, key=KEY), jnp.asarray(2)
-[eqx.nn.Conv1d(T, H, 4, padding=padding, key=KEY) for padding in ("SAME", "SAME_LOWER", "VALID")], X
-[eqx.nn.Conv1d(T, H, 4, padding=2, padding_mode=mode, key=KEY) for mode in ("REFLECT", "CIRCULAR", "REPLICATE")], X
-eqx.nn.Conv2d(2, H, (2, 3), (1, 2), ((1, 0), (0, 2)), dilation=(2, 1), groups=2, key=KEY), IMAGE
-eqx.nn.ConvTranspose2d(2, H, (2, 3), (1, 2), output_padding=(0, 1), padding=1, dilation=(2, 1), key=KEY), IMAGE
-[eqx.nn.LayerNorm(D, 0.1, use_bias=False), eqx.nn.LayerNorm(D, use_weight=False), eqx.nn.RMSNorm(D, 0.1)]
-eqx.nn.MLP(D, "scalar", 4, 1, jnp.tanh, jnp.sin, use_bias=False, use_final_bias=False, key=KEY)
-[eqx.nn.WeightNorm(eqx.nn.Linear(D, H, key=KEY)), eqx.nn.Linear(D, "scalar", key=KEY), eqx.nn.PReLU(0.5)]
-eqx.nn.MultiheadAttention(1, D, key=KEY), X, X, X, dict(mask=MASK)
-eqx.nn.MultiheadAttention(2, H, key=KEY), X6, X6, X6, dict(mask=np.stack([MASK, ~np.asarray(MASK)]))
-eqx.nn.MultiheadAttention(2, H, use_query_bias=True, use_output_bias=True, key=KEY), X6, X6, X6
-eqx.nn.MultiheadAttention(2, H, D, D, 3, 2, 4, use_key_bias=True, use_value_bias=True, key=KEY), X6, X, X
-"""),
-    "lax.scan of eqx.nn.GRUCell": partial(_scanned, lambda f: f, compiled=True),
-    "eqx in half precision": HERE.compiled(half)("""
-[jax.vmap(jax.vmap(norm(D)))(x) for norm in (eqx.nn.LayerNorm, eqx.nn.RMSNorm)], jax.vmap(eqx.nn.GroupNorm(1, T))(x)
-filled(eqx.nn.MultiheadAttention(1, D, dtype=jnp.bfloat16, key=KEY))(*[x[0] - 100] * 3)
-"""),
-    "eqx.nn.BatchNorm, mode='batch'": partial(
-        _of, STATEFUL.format("batch"), _normalized
-    ),
-    "eqx.nn.BatchNorm, mode='ema'": partial(_of, STATEFUL.format("ema"), _normalized),
-    **HERE.called("""
-partial(eqx.filter_jit(ran(lambda cell, x, h, power, f: f(cell(x, h)) ** power)), fixed(), FRAME, CARRY, 2, jnp.tanh)
-partial(lambda f: eqx.filter_jit(f)(FRAME), ran(jnp.tanh))
-deletes(eqx.filter_jit(ran(jnp.tanh), donate="all"))
-deletes(eqx.filter_jit(ran(jnp.tanh), donate="all-except-first"))
-deletes(partial(eqx.filter_jit(ran(lambda _, a: jnp.tanh(a)), donate="all-except-first"), None))
-partial(eqx.filter_jit(eqx.Partial(ran(lambda cell, x, h: cell(x, h)), fixed())), FRAME, CARRY)
-"""),
-    "eqx.nn.Dropout": HERE.compiled(dict, eqx.filter_jit)("""
-eqx.nn.Dropout(0.3)(X, key=KEY)
-eqx.nn.MultiheadAttention(1, D, dropout_p=0.3, key=KEY)(X, X, X, key=KEY)
-jax.grad(lambda p: jnp.sum(eqx.nn.Dropout(p)(jnp.asarray(X), key=KEY)))(0.3)
-[filled(eqx.nn.ConvTranspose1d(T, H, 4, padding=padding, key=KEY))(X) for padding in ("SAME", "SAME_LOWER")]
-"""),
-    **HERE.calls("""
-eqx.filter(TREE, eqx.is_inexact_array, replace=8)
-eqx.filter(TREE, is_list, is_leaf=is_list)
-eqx.filter(TREE, {"a": True, "b": False}, inverse=True)
-eqx.partition(TREE, eqx.is_inexact_array, replace=7)
-eqx.filter(read_as(EVERYTHING, NOTHING), eqx.is_array_like)
-(lambda f: eqx.tree_serialise_leaves(f, [fixed(), *EVERYTHING]) or np.frombuffer(f.getvalue(), np.uint8))(io.BytesIO())
-eqx.combine([None, jnp.ones(2), None], [jnp.zeros(2), 2 * jnp.ones(2), None], [None, None, 3 * jnp.ones(2)])
-eqx.combine({"a": None, "b": [1, 2]}, {"a": [3], "b": None}, is_leaf=is_list)
-eqx.apply_updates([jnp.ones(2, jnp.bfloat16), jnp.ones(3)], [jnp.arange(2.0), None])
-eqx.tree_at(lambda t: t["b"][1], TREE, 4.5, is_leaf=lambda a: a is None)
-[eqx.nn.inference_mode(eqx.nn.Dropout(0.5, inference=a), value=b).inference for a in FLAGS for b in FLAGS]
-eqx.filter_vmap(lambda x: x, in_axes=(eqx.if_array(1),))(normal(2, 3))
-eqx.tree_at(lambda t: (t["a"][0], t["b"][0]), TREE, (7, 8)), eqx.tree_at(lambda t: t["a"], TREE, replace_fn=len)
-eqx.filter_eval_shape(lambda a, f: f(a["x"]), {"x": jax.ShapeDtypeStruct((2, 3), "float32")}, jnp.sin).shape
-eqx.nn.inference_mode(eqx.nn.Dropout(0.5))(FRAME), Mine(normal(H), H)(CARRY)
-eqx.nn.Dropout(0.5, inference=True)(FRAME, inference=False, key=KEY)
-"""),
-    **HERE.dtypes("""
-eqx.filter(cell(), eqx.is_array)
-eqx.filter(cell(dtype=jnp.bfloat16), eqx.is_array)
-[eqx.filter(of(D, H, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.LSTMCell, eqx.nn.Linear)]
-[eqx.filter(of(2, 4, 3, dtype=jnp.bfloat16, key=KEY), eqx.is_array) for of in (eqx.nn.Conv1d, eqx.nn.ConvTranspose1d)]
-eqx.nn.Linear(D, H, key=KEY)(jnp.ones(D, "int8")), eqx.nn.LayerNorm(D)(jnp.ones(D, "float16"))
-"""),
-    "mistakes": lambda: HERE.refused("""
-read_as(FRAME, CARRY)
-read_as(FRAME, FRAME.astype("int32"))
-read_as(normal(3, 2), normal(2, 3))
-eqx.nn.Dropout(0.5)(jnp.asarray(FRAME))
-setattr(Mine(normal(H), H), "size", 3)
-Mine(normal(H), 0)
-cell()(CARRY, CARRY)
-eqx.tree_at(lambda _: CARRY, cell(), FRAME)
-eqx.tree_at(lambda c: (c.bias, c.bias), cell(), (CARRY, CARRY))
-eqx.tree_at(lambda c: c.bias, cell(use_bias=False), CARRY)
-eqx.filter_grad(lambda x: jnp.sum(x))(jnp.arange(3))
-"""),
-}
-PUBLIC = ("equinox", "equinox.nn")
+@parts.mistake("mistake: a checkpoint of another shape")
+def checkpoint_of_another_shape():
+    eqx.tree_deserialise_leaves(file_of(FRAME), CARRY)
+
+
+@parts.mistake("mistake: tree_at of what is no leaf")
+def leaf_of_another_tree():
+    eqx.tree_at(lambda _: CARRY, gru_cell(), FRAME)

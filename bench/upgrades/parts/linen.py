@@ -1,271 +1,319 @@
 """Parts of Flax linen."""
 
-from collections import namedtuple
 from functools import partial
 from typing import Any
 
-import flax.core
-import flax.linen as nn
 import flax.serialization
-import flax.struct
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from flax.training.train_state import TrainState
 
 from ....common.program import evaluate
-from ..observing import Example
-from . import CARRY, FRAME, KEY, D, H, Lines, Rows, X, filled, half, lines_of, rows
-
-CHANGED = ["batch_stats", "counts", "intermediates"]
-Point = namedtuple("Point", "x y")
-TREE = {"b": {"c": CARRY, "a": FRAME}, "a": {"d": CARRY + 1}}
-OTHER = dict.fromkeys(
-    ("kernel_init", "recurrent_kernel_init", "bias_init", "carry_init"),
-    nn.initializers.ones,
+from ..observing import Call, Example, TraceCounter
+from .catalogue import (
+    CARRY,
+    CAUSAL,
+    FEATURES,
+    FRAMES,
+    HALF,
+    KEY,
+    LENGTHS,
+    MEMORY,
+    ONE_ROW_MASKED,
+    SEQUENCES,
+    STEPS,
+    TOKENS,
+    UNITS,
+    Catalogue,
+    filled,
 )
-HALF = jnp.ones(H, jnp.bfloat16) / 3
-TWELVE, LAST_FIRST = list(range(12)), {str(n): n**2 for n in (11, *range(11))}
-BATCH_NORM = {
-    "batch_stats": {"mean": np.zeros(D), "var": np.ones(D)},
-    "params": {"bias": HALF[:D], "scale": HALF[:D]},
-}
 
-MODULES = """
-nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})(H), CARRY, STEPS
-nn.scan(nn.GRUCell, variable_axes={"params": 0}, split_rngs={"params": True}, reverse=True)(H), CARRY, STEPS
-nn.remat(nn.GRUCell, policy=jax.checkpoint_policies.everything_saveable)(H), CARRY, FRAME
-nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})(H), FRAME
-Control()
-nn.GRUCell(H), CARRY, FRAME
-nn.RNN(nn.GRUCell(H))
-nn.RNN(nn.GRUCell(H), return_carry=True), X, dict(initial_carry=CARRY)
-nn.RNN(nn.GRUCell(H), return_carry=True), X, dict(seq_lengths=LENGTHS)
-nn.RNN(nn.GRUCell(H), reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
-nn.RNN(nn.GRUCell(H), time_major=True), STEPS
-nn.RNN(nn.remat(nn.GRUCell)(H))
-nn.RNN(nn.GRUCell(H, nn.hard_sigmoid, nn.relu, **OTHER), unroll=2), X, BACKWARD
-nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)))
-nn.Bidirectional(nn.RNN(nn.GRUCell(H)), nn.RNN(nn.GRUCell(H)), return_carry=True), X, dict(seq_lengths=LENGTHS)
-Each([nn.RNN(cell(H)) for cell in (nn.OptimizedLSTMCell, nn.LSTMCell, nn.SimpleCell, nn.MGUCell)])
-nn.SimpleCell(H, residual=True), CARRY, FRAME
-nn.MGUCell(H, reset_gate=False), CARRY, FRAME
-Each([nn.Dense(H), nn.DenseGeneral((2, 3), axis=-1), nn.Einsum((D, H), "btd,dh->bth")])
-Each([nn.Conv(H, (3,)), nn.ConvTranspose(H, (3,))])
-nn.ConvTranspose(H, (4,), padding="CIRCULAR")
-Each([nn.Conv(H, (4,), padding=padding) for padding in ("SAME", "VALID", "CAUSAL", "CIRCULAR", "REFLECT")])
-nn.Conv(2 * D, (4,), 2, 1, input_dilation=2, kernel_dilation=2, feature_group_count=D)
-nn.Conv(H, (2,), padding="CAUSAL", kernel_dilation=2)
-Each([nn.ConvTranspose(H, (4,), (2,), padding) for padding in ("SAME", "VALID", "CIRCULAR")])
-Each([nn.Conv(H, (2, 4), (2, 1)), nn.ConvTranspose(D, (2, 4), (2, 1), transpose_kernel=True)]), X[None]
-Each([nn.DenseGeneral(H, axis=(1, 2)), nn.DenseGeneral(H, batch_dims=(0,)), nn.ConvLocal(H, (2,))])
-Each([nn.LayerNorm(0.1, reduction_axes=(1, 2)), nn.RMSNorm(0.1), nn.GroupNorm(None, 1, 0.1)])
-nn.BatchNorm(False, axis=1, momentum=0.5, epsilon=0.1)
-nn.Embed(T, D), INDICES
-nn.Embed(T, D), INDICES.astype("uint8")
-nn.Embed(T, D), FRAME, dict(method="attend")
-Each([nn.LayerNorm(), nn.RMSNorm(), nn.GroupNorm(num_groups=D), nn.BatchNorm(use_running_average=False)])
-Each([nn.LayerNorm(), nn.RMSNorm(), nn.InstanceNorm(), nn.GroupNorm(D), nn.BatchNorm(False)]), X, dict(mask=SOME)
-nn.BatchNorm(use_running_average=True)
-nn.Sequential([nn.Dense(H), nn.relu])
-nn.Sequential([nn.Dense(H), nn.BatchNorm(False), nn.tanh])
-nn.MultiHeadDotProductAttention(1)
-nn.MultiHeadDotProductAttention(1, out_kernel_init=nn.initializers.ones, out_bias_init=nn.initializers.ones)
-nn.MultiHeadDotProductAttention(1), X, dict(mask=nn.make_causal_mask(X[..., 0]))
-nn.MultiHeadDotProductAttention(2, qkv_features=H, out_features=D, normalize_qk=True), X, X[:, :2]
-Compact()
-Setup()
-"""
+parts = Catalogue(
+    "flax.linen",
+    "flax.linen.initializers",
+    "flax.training.train_state",
+    "flax.serialization",
+    "flax.struct",
+    "flax.traverse_util",
+    "flax.core",
+)
+#: The collections that a call may change.
+CHANGED = ["batch_stats", "counts", "intermediates"]
+
+
+def applied(
+    module: nn.Module, *inputs: Any, compiled: bool = False, **options: Any
+) -> Example:
+    """A module with fixed variables; those that it draws are compared, too."""
+    drawn = evaluate(partial(module.init, KEY, *inputs, **options))
+    apply = partial(module.apply, mutable=CHANGED, **options)
+    return Example(apply, filled(drawn), inputs, drawn, compiled)
+
+
+def variables_of(module: nn.Module, *inputs: Any) -> Any:
+    """Fixed variables of a module."""
+    return filled(module.init(KEY, *inputs))
+
+
+@parts.row("GRU cell: one step")
+def gru_cell_one_step():
+    return applied(nn.GRUCell(UNITS), CARRY, FRAMES)
+
+
+@parts.row("GRU cell: half precision")
+def gru_cell_in_half_precision():
+    return applied(nn.GRUCell(UNITS, dtype=jnp.bfloat16), CARRY, FRAMES)
+
+
+@parts.row("LSTM cell: one step")
+def lstm_cell_one_step():
+    return applied(nn.LSTMCell(UNITS), (CARRY, MEMORY), FRAMES)
+
+
+@parts.row("optimized LSTM cell: one step")
+def optimized_lstm_cell_one_step():
+    return applied(nn.OptimizedLSTMCell(UNITS), (CARRY, MEMORY), FRAMES)
+
+
+@parts.row("simple cell: one step")
+def simple_cell_one_step():
+    return applied(nn.SimpleCell(UNITS), CARRY, FRAMES)
+
+
+@parts.call("cells: initial carries")
+def initial_carries():
+    gru, lstm = nn.GRUCell(UNITS), nn.OptimizedLSTMCell(UNITS)
+    shape = FRAMES.shape
+    return gru.initialize_carry(KEY, shape), lstm.initialize_carry(KEY, shape)
+
+
+@parts.row("RNN: over sequences")
+def rnn_over_sequences():
+    return applied(nn.RNN(nn.GRUCell(UNITS)), SEQUENCES, compiled=True)
+
+
+@parts.row("RNN: from an initial carry, with the last one")
+def rnn_from_an_initial_carry():
+    rnn = nn.RNN(nn.GRUCell(UNITS), return_carry=True)
+    return applied(rnn, SEQUENCES, initial_carry=CARRY)
+
+
+@parts.row("RNN: sequences of unequal lengths")
+def rnn_over_unequal_lengths():
+    rnn = nn.RNN(nn.GRUCell(UNITS), return_carry=True)
+    return applied(rnn, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("RNN: unequal lengths in reverse")
+def rnn_in_reverse():
+    rnn = nn.RNN(nn.GRUCell(UNITS), reverse=True, return_carry=True)
+    return applied(rnn, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("RNN: time as the first axis")
+def rnn_over_time_as_first_axis():
+    return applied(nn.RNN(nn.GRUCell(UNITS), time_major=True), SEQUENCES)
+
+
+@parts.row("RNN: of a rematerialized cell")
+def rnn_of_a_rematerialized_cell():
+    return applied(nn.RNN(nn.remat(nn.GRUCell)(UNITS)), SEQUENCES)
+
+
+@parts.row("bidirectional RNN: unequal lengths")
+def bidirectional_rnn():
+    forward = nn.RNN(nn.GRUCell(UNITS))
+    backward = nn.RNN(nn.GRUCell(UNITS))
+    both = nn.Bidirectional(forward, backward, return_carry=True)
+    return applied(both, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("dense layer")
+def dense_layer():
+    return applied(nn.Dense(UNITS), FRAMES)
+
+
+@parts.row("embedding: look tokens up")
+def embedding_of_tokens():
+    return applied(nn.Embed(STEPS, FEATURES), TOKENS)
+
+
+@parts.row("convolution: causal padding and dilation")
+def causal_convolution():
+    conv = nn.Conv(UNITS, (2,), padding="CAUSAL", kernel_dilation=2)
+    return applied(conv, SEQUENCES)
+
+
+@parts.row("transposed convolution")
+def transposed_convolution():
+    return applied(nn.ConvTranspose(UNITS, (4,), strides=(2,)), SEQUENCES)
+
+
+@parts.row("layer norm")
+def layer_norm():
+    return applied(nn.LayerNorm(), SEQUENCES)
+
+
+@parts.row("RMS norm")
+def rms_norm():
+    return applied(nn.RMSNorm(), SEQUENCES)
+
+
+@parts.row("group norm")
+def group_norm():
+    return applied(nn.GroupNorm(num_groups=FEATURES), SEQUENCES)
+
+
+@parts.row("batch norm: training")
+def batch_norm_in_training():
+    return applied(nn.BatchNorm(use_running_average=False), SEQUENCES)
+
+
+@parts.row("batch norm: inference")
+def batch_norm_in_inference():
+    return applied(nn.BatchNorm(use_running_average=True), SEQUENCES)
+
+
+@parts.call("norms: bfloat16 inputs far from zero")
+def norms_of_half_precision():
+    results = []
+    for norm in (nn.LayerNorm(), nn.RMSNorm(), nn.BatchNorm(use_running_average=False)):
+        output, _ = norm.init_with_output(KEY, HALF)
+        results.append(output)
+    return results
+
+
+@parts.row("multi-head attention: causal")
+def causal_attention():
+    attention = nn.MultiHeadDotProductAttention(num_heads=1)
+    return applied(attention, SEQUENCES, mask=CAUSAL[None, None])
+
+
+@parts.function("attention: a query that may attend to nothing", SEQUENCES[:, :, None])
+def attention_of_a_masked_query(x):
+    return nn.dot_product_attention(x, x, x, mask=ONE_ROW_MASKED[None, None])
+
+
+@parts.call("dropout: with a key")
+def dropout_with_a_key():
+    dropout = nn.Dropout(0.3, deterministic=False)
+    return dropout.apply({}, SEQUENCES, rngs={"dropout": KEY})
 
 
 class Compact(nn.Module):
-    """A module as users write one."""
+    """A module as users write one, with parameters, statistics and a counter."""
 
     @nn.compact
-    def __call__(self, x: Any, *, train: bool = True, twice: bool = False) -> Any:
-        if twice:  # a mistake
-            nn.Dense(H, name="Dense_0")(x)
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(x)
-        x = nn.relu(nn.Dense(H)(x))
+    def __call__(self, x: Any) -> Any:
+        x = nn.BatchNorm(use_running_average=False, momentum=0.8)(x)
+        x = nn.Dense(UNITS)(x)
         self.sow("intermediates", "hidden", x)
-        count = self.variable("counts", "calls", lambda: jnp.zeros(()))
-        count.value += 1
-        return x * self.param("scale", nn.initializers.ones, (H,))
+        calls = self.variable("counts", "calls", lambda: jnp.zeros(()))
+        calls.value += 1
+        return x * self.param("scale", nn.initializers.ones, (UNITS,))
 
 
-class Control(nn.Module):
-    """A module with control flow and derivatives, which share its parameters."""
+class SameNameTwice(nn.Module):
+    """A mistake: two layers of one name."""
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
-        dense = nn.Dense(D)
-        x = nn.cond(x[0, 0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), dense, x)
-        x = nn.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], dense, x)
-        derived = (
-            nn.vjp(lambda m, x: m(x), dense, x)[1](x),
-            nn.jvp(lambda m, x: m(x), dense, (x,), (x,), {}),
-        )
-        return x, derived, nn.value_and_grad(lambda m, x: jnp.sum(m(x) ** 2), dense, x)
+        x = nn.Dense(FEATURES, name="layer")(x)
+        return nn.Dense(FEATURES, name="layer")(x)
 
 
-class Each(nn.Module):
-    """The results of modules."""
-
-    modules: Any
-
-    def __call__(self, *inputs: Any, **options: Any) -> list[Any]:
-        return [module(*inputs, **options) for module in self.modules]
+@parts.row("module with @nn.compact: parameters, statistics, a sown value, a counter")
+def compact_module():
+    return applied(Compact(), FRAMES)
 
 
-class Setup(nn.Module):
-    """A module with `setup`."""
-
-    def setup(self) -> None:
-        self.layers = [nn.Dense(H), nn.Dense(D)]
-        self.norm = nn.LayerNorm()
-
-    def __call__(self, x: Any) -> Any:
-        for layer in self.layers:
-            x = layer(x)
-        return self.norm(x)
-
-
-@flax.struct.dataclass
-class Struct:
-    """A dataclass in a file."""
-
-    a: Any
-    b: Any = flax.struct.field(pytree_node=False, default=2)
+@parts.row("nn.scan: one cell over time")
+def scan_of_one_cell():
+    loop = nn.scan(
+        nn.GRUCell,
+        variable_broadcast="params",
+        split_rngs={"params": False},
+        in_axes=1,
+        out_axes=1,
+    )
+    return applied(loop(UNITS), CARRY, SEQUENCES)
 
 
-def variables_of(module: nn.Module, *inputs: Any, **options: Any) -> Any:
-    """Fixed variables for a module, in the shapes and dtypes of those that it draws."""
-    return filled(jax.eval_shape(partial(module.init, KEY, *inputs, **options)))
+@parts.row("nn.vmap: a layer for each example")
+def vmap_of_layers():
+    layers = nn.vmap(nn.Dense, variable_axes={"params": 0}, split_rngs={"params": True})
+    return applied(layers(UNITS), FRAMES)
 
 
-def _of(line: str, *, compiled: bool = False) -> Example:
-    """A module, with the collections that a call changes."""
-    module, inputs, options = HERE.model(line, X)
-    apply = partial(module.apply, mutable=CHANGED, **options)
-    return Example(
-        apply, variables_of(module, *inputs, **options), inputs, compiled=compiled
+@parts.row("nn.jit: calls of a cell")
+def jit_of_a_cell():
+    traces = TraceCounter()
+    cell = nn.jit(nn.GRUCell)(UNITS, activation_fn=traces.counted(jnp.tanh))
+    variables = variables_of(nn.GRUCell(UNITS), CARRY, FRAMES)
+    return Call(lambda: cell.apply(variables, CARRY, FRAMES), traces)
+
+
+def train_state() -> TrainState:
+    """A state of training with one parameter."""
+    return TrainState.create(apply_fn=jnp.sin, params={"w": CARRY}, tx=optax.adam(1e-2))
+
+
+@parts.call("TrainState: two steps of training")
+def train_state_after_two_steps():
+    state = train_state().apply_gradients(grads={"w": CARRY})
+    return state.apply_gradients(grads={"w": 2 * CARRY})
+
+
+@parts.call("checkpoint: the bytes of a file")
+def bytes_of_a_checkpoint():
+    return np.frombuffer(flax.serialization.to_bytes(train_state()), np.uint8)
+
+
+@parts.call("checkpoint: read back into a state")
+def checkpoint_read_back():
+    zeros = jax.tree.map(jnp.zeros_like, train_state())
+    return flax.serialization.from_bytes(
+        zeros, flax.serialization.to_bytes(train_state())
     )
 
 
-def _draw(line: str) -> Any:
-    """The variables that the module of a row draws."""
-    module, inputs, options = HERE.model(line, X)
-    return evaluate(partial(module.init, KEY, *inputs, **options))
+@parts.mistake("mistake: a dense layer gets another number of features")
+def dense_layer_gets_other_features():
+    layer = nn.Dense(UNITS)
+    layer.apply(layer.init(KEY, FRAMES), CARRY)
 
 
-def everything() -> dict[str, Any]:
-    """A tree with leaves and nodes of each kind."""
-    return {
-        **{
-            "a": CARRY,
-            "b": np.arange(3),
-            "list": [HALF, (CARRY.T,)],
-            "state": optax.adam(1e-2).init(HALF),
-        },
-        **{
-            "number": 1.5,
-            "complex": 1j * CARRY,
-            "flag": np.array([True, False]),
-            "point": Point(FRAME, 3),
-        },
-        **{
-            "struct": Struct(FRAME),
-            "frozen": flax.core.freeze({"c": CARRY}),
-            "scalar": np.float32(2),
-        },
-        "train": TrainState.create(
-            apply_fn=jnp.sin, params={"w": CARRY}, tx=optax.adam(1e-2)
-        ),
-    }
+@parts.mistake("mistake: a cell gets a carry of another size")
+def cell_gets_another_carry():
+    cell = nn.GRUCell(UNITS)
+    cell.apply(cell.init(KEY, CARRY, FRAMES), FRAMES, FRAMES)
 
 
-HERE = Lines(
-    globals(),
-    variables=lambda: variables_of(Setup(), FRAME),
-    nothing=lambda: jax.tree.map(jnp.zeros_like, everything()),
-)
-PARTS: Rows = {
-    **rows(_of)(MODULES),
-    "nn.RNN(nn.GRUCell(H))": partial(_of, "nn.RNN(nn.GRUCell(H))", compiled=True),
-    **HERE.called("""
-partial(nn.jit(nn.GRUCell)(H, nn.tanh, ran(jnp.tanh)).apply, variables_of(nn.GRUCell(H), CARRY, FRAME), CARRY, FRAME)
-"""),
-    "linen in half precision": HERE.compiled(half)("""
-[module.init_with_output(KEY, x)[0] for module in (nn.LayerNorm(), nn.GroupNorm(1), nn.BatchNorm(False), nn.RMSNorm())]
-"""),
-    "parameters": lambda: Example(
-        drawn={line: _draw(line) for line in lines_of(MODULES)}
-    ),
-    **HERE.traced(x=X)("""
-nn.avg_pool(x, (2,), (2,)), nn.max_pool(x, (2,), (2,)), nn.max_pool(x, (3,), (2,), "SAME")
-[nn.avg_pool(x, (3,), (2,), "SAME", count_include_pad=flag) for flag in (True, False)]
-nn.dot_product_attention(x, x, x)
-nn.dot_product_attention(x, x, x, normal(1, B, B), np.tri(B, k=1)[None] > 0), nn.BatchApply(jnp.tanh)(x)
-"""),
-    "dropout": HERE.compiled(lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2)})("""
-nn.Dropout(0.3, deterministic=False).apply({}, x, rngs={"dropout": KEY})
-nn.Dropout(0.3, deterministic=False, broadcast_dims=(1,)).apply({}, x, rngs={"dropout": KEY})
-nn.Dropout(1.0, deterministic=False).apply({}, x)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=False, broadcast_dropout=False)
-nn.dot_product_attention(two, two, two, dropout_rng=KEY, dropout_rate=0.3, deterministic=True)
-"""),
-    **HERE.calls("""
-nn.GRUCell(H).initialize_carry(KEY, (B, D)), nn.GRUCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-nn.initializers.truncated_normal()(KEY, (B, H))
-nn.OptimizedLSTMCell(H, param_dtype=jnp.bfloat16).initialize_carry(KEY, (B, D))
-nn.RNN(nn.OptimizedLSTMCell(H, dtype=jnp.bfloat16), return_carry=True).init_with_output(KEY, X)[0]
-jax.vmap(lambda x: nn.BatchNorm(False, axis_name="i").apply(BATCH_NORM, x, mutable=CHANGED)[0], axis_name="i")(STEPS)
-[m.apply(m.init(KEY, X), FRAME[:, None], mutable=["cache"]) for m in [nn.MultiHeadDotProductAttention(1, decode=True)]]
-np.frombuffer(flax.serialization.to_bytes(everything()), np.uint8)
-flax.serialization.from_bytes(nothing(), flax.serialization.to_bytes(everything()))
-flax.serialization.from_state_dict(nothing(), flax.serialization.to_state_dict(everything()))
-flax.serialization.msgpack_restore(flax.serialization.to_bytes(everything()))
-everything()["train"].apply_gradients(grads={"w": CARRY}, apply_fn=jnp.cos).apply_fn(CARRY)
-everything()["train"].apply_gradients(grads={"w": CARRY}).apply_gradients(grads={"w": 2 * CARRY})
-Setup().bind(variables()).layers[0](FRAME), Setup().apply(variables(), FRAME, capture_intermediates=True)
-(lambda unbound: unbound[0].apply(unbound[1], FRAME))(Setup().bind(variables()).unbind())
-(lambda m: [m.sow("a", "b", n * CARRY) for n in (1, 2)] and dict(m.variables))(Setup().bind({}, mutable=True))
-flax.serialization.from_bytes(TWELVE, flax.serialization.to_bytes([2 * n for n in TWELVE]))
-letters(*flax.serialization.to_state_dict(TWELVE)), flax.serialization.from_state_dict(TWELVE, LAST_FIRST)
-nn.combine_masks(nn.make_causal_mask(FRAME), nn.make_attention_mask(FRAME > 0, FRAME < 1))
-paths((everything(), Struct(0)))
-flax.traverse_util.unflatten_dict(flax.traverse_util.flatten_dict(TREE, sep="/"), sep="/")
-"""),
-    **HERE.dtypes("""
-nn.GRUCell(H).init(KEY, CARRY, FRAME)
-[nn.Dense(H, dtype).init_with_output(KEY, np.ones(D, kind)) for dtype in (None, "bfloat16") for kind in ("i4", "f2")]
-nn.Embed(T, D, "float16").init_with_output(KEY, INDICES), nn.LayerNorm().init_with_output(KEY, HALF)
-[nn.Embed(T, D, kind).init_with_output(KEY, FRAME, method="attend") for kind in (None, "bfloat16", "float16")]
-[of.init_with_output(KEY, X) for of in (nn.Conv(H, 2, dtype="float16"), nn.BatchNorm(False, dtype="float16"))]
-nn.GRUCell(H, dtype=jnp.bfloat16, param_dtype=jnp.float16, **OTHER).init_with_output(KEY, CARRY, FRAME)
-"""),
-    "mistakes": lambda: HERE.refused("""
-nn.Dropout(0.5, deterministic=False).apply({}, FRAME)
-nn.Dense(H).apply({"params": {"bias": CARRY[0]}}, FRAME)
-nn.Dense(H).apply({"params": {"bias": FRAME, "kernel": FRAME}}, FRAME)
-nn.BatchNorm(use_running_average=False).apply(variables_of(nn.BatchNorm(use_running_average=False), X), X)
-nn.BatchNorm().init(KEY, X)
-Compact().init(KEY, FRAME, twice=True)
-flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY})
-flax.serialization.from_state_dict({"a": CARRY}, {"a": CARRY, "b": CARRY})
-flax.serialization.from_bytes({"b": CARRY}, flax.serialization.to_bytes({"a": CARRY}))
-"""),
-}
-PUBLIC = (
-    *(
-        "flax.linen",
-        "flax.linen.initializers",
-        "flax.training.train_state",
-        "flax.serialization",
-        "flax.struct",
-    ),
-    *("flax.traverse_util", "flax.core"),
-)
+@parts.mistake("mistake: a parameter is missing")
+def parameter_is_missing():
+    nn.Dense(UNITS).apply({"params": {"bias": CARRY[0]}}, FRAMES)
+
+
+@parts.mistake("mistake: dropout without a key")
+def dropout_without_a_key():
+    nn.Dropout(0.5, deterministic=False).apply({}, FRAMES)
+
+
+@parts.mistake("mistake: batch norm may not change its statistics")
+def batch_norm_without_mutable():
+    norm = nn.BatchNorm(use_running_average=False)
+    norm.apply(norm.init(KEY, FRAMES), FRAMES)
+
+
+@parts.mistake("mistake: two layers of one name")
+def two_layers_of_one_name():
+    SameNameTwice().init(KEY, FRAMES)
+
+
+@parts.mistake("mistake: a checkpoint lacks a parameter")
+def checkpoint_lacks_a_parameter():
+    flax.serialization.from_state_dict({"a": CARRY, "b": CARRY}, {"a": CARRY})

@@ -9,245 +9,382 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from ..observing import Example
-from . import (
+from ..observing import Call, Example, TraceCounter
+from .catalogue import (
     CARRY,
-    FRAME,
-    D,
-    H,
-    Lines,
-    Rows,
-    X,
+    CAUSAL,
+    FEATURES,
+    FRAMES,
+    HALF,
+    LENGTHS,
+    MEMORY,
+    ONE_ROW_MASKED,
+    SEQUENCES,
+    STEPS,
+    TOKENS,
+    UNITS,
+    Catalogue,
     filled,
-    half,
-    policies_of,
-    rows,
+    paths_in,
 )
 
-OTHER = dict.fromkeys(
-    ("kernel_init", "recurrent_kernel_init", "bias_init"), nnx.initializers.ones
-)
-UPDATED = (
-    "[[of.update(m, nnx.state(m), value=x[0]), m.weight[...]][1] for m in "
-    "[Tagged()] for of in [plateau(m)] * 3]"
-)
-zeros = nnx.initializers.zeros
+parts = Catalogue("flax.nnx", "flax.nnx.nn.initializers")
 
 
-class Tagged(nnx.Module):
-    """A module that writes something beside its parameter."""
-
-    def __init__(self, factor: float = 1.0) -> None:
-        self.weight = nnx.Param(jnp.asarray(factor * CARRY), mine="a tag")
-
-
-def _call(module: Any, *inputs: Any, **options: Any) -> Any:
-    """The results of a module, or of each, and the statistics that it changes."""
-    if isinstance(module, list):
-        return [_call(each, *inputs, **options) for each in module]
-    return module(*inputs, **options), jax.tree.leaves(nnx.state(module, nnx.BatchStat))
+def call_module(module: Any, *inputs: Any, **options: Any) -> Any:
+    """The results of a module, and the statistics that it changes."""
+    results = module(*inputs, **options)
+    return results, jax.tree.leaves(nnx.state(module, nnx.BatchStat))
 
 
-def _of(
-    line: str, call: Callable[..., Any] = _call, *, compiled: bool = False
+def called(
+    module: Any,
+    *inputs: Any,
+    call: Callable[..., Any] = call_module,
+    compiled: bool = False,
+    **options: Any,
 ) -> Example:
-    """A module."""
-    module, inputs, options = HERE.model(line, X, rngs=nnx.Rngs(0))
-    graph, drawn, rest = nnx.split(module, nnx.Param, ...)
+    """A module with fixed parameters; those that it drew are compared, too."""
+    graph, drawn, remaining = nnx.split(module, nnx.Param, ...)
 
-    def function(params: Any, *inputs: Any) -> Any:
-        own = jax.tree.map(lambda a: a, rest)  # random streams, which a call moves on
-        return call(nnx.merge(graph, params, own), *inputs, **options)
+    def function(params, *inputs):
+        # random streams are among the remaining ones, and a call moves them on
+        own_remaining = jax.tree.map(lambda leaf: leaf, remaining)
+        merged = nnx.merge(graph, params, own_remaining)
+        return call(merged, *inputs, **options)
 
     return Example(function, filled(drawn), inputs, drawn, compiled)
 
 
-def fixed(module: Any = None) -> Any:
-    """A module, by default a cell, whose parameters are not those that were drawn."""
-    module = module or nnx.GRUCell(D, H, rngs=nnx.Rngs(0))
-    nnx.update(module, filled(nnx.state(module, nnx.Param)))
-    return module
+def seeded() -> nnx.Rngs:
+    """Random streams with a fixed seed."""
+    return nnx.Rngs(0)
 
 
-def loss(linear: Any, x: Any) -> Any:
-    """A scalar."""
-    return jnp.sum(linear(x) ** 2)
+def gru_cell(**options: Any) -> nnx.GRUCell:
+    return nnx.GRUCell(FEATURES, UNITS, rngs=seeded(), **options)
 
 
-def step(linear: Any, optimizer: Any, x: Any) -> Any:
-    """A step of training."""
-    value, gradient = nnx.value_and_grad(loss)(linear, x)
-    optimizer.update(linear, gradient)
-    return value
+def fixed_layer() -> nnx.Linear:
+    """A layer with fixed parameters."""
+    layer = nnx.Linear(FEATURES, UNITS, rngs=seeded())
+    nnx.update(layer, filled(nnx.state(layer, nnx.Param)))
+    return layer
 
 
-def trained(compiled: Callable[[Any, Any], Callable[[Any], Any]]) -> Callable[[], Any]:
-    """A step of training, with what it leaves in the module and in its optimizer."""
-    linear = fixed(nnx.Linear(D, H, rngs=nnx.Rngs(0)))
-    optimizer = nnx.Optimizer(linear, optax.adam(1e-2), wrt=nnx.Param)
-    call = compiled(linear, optimizer)
-    return lambda: (
-        call(FRAME),
-        [nnx.to_pure_dict(nnx.state(of)) for of in (linear, optimizer)],
+def squared_outputs(layer: Any, x: Any) -> Any:
+    """A loss."""
+    return jnp.sum(layer(x) ** 2)
+
+
+@parts.row("GRU cell: one step")
+def gru_cell_one_step():
+    return called(gru_cell(), CARRY, FRAMES)
+
+
+@parts.row("GRU cell: half precision")
+def gru_cell_in_half_precision():
+    return called(gru_cell(dtype=jnp.bfloat16), CARRY, FRAMES)
+
+
+@parts.row("LSTM cell: one step")
+def lstm_cell_one_step():
+    cell = nnx.LSTMCell(FEATURES, UNITS, rngs=seeded())
+    return called(cell, (CARRY, MEMORY), FRAMES)
+
+
+@parts.row("optimized LSTM cell: one step")
+def optimized_lstm_cell_one_step():
+    cell = nnx.OptimizedLSTMCell(FEATURES, UNITS, rngs=seeded())
+    return called(cell, (CARRY, MEMORY), FRAMES)
+
+
+@parts.row("simple cell: one step")
+def simple_cell_one_step():
+    return called(nnx.SimpleCell(FEATURES, UNITS, rngs=seeded()), CARRY, FRAMES)
+
+
+@parts.call("cells: initial carries")
+def initial_carries():
+    lstm = nnx.OptimizedLSTMCell(FEATURES, UNITS, rngs=seeded())
+    shape = FRAMES.shape
+    return [cell.initialize_carry(shape, seeded()) for cell in (gru_cell(), lstm)]
+
+
+@parts.row("RNN: over sequences")
+def rnn_over_sequences():
+    return called(nnx.RNN(gru_cell()), SEQUENCES, compiled=True)
+
+
+@parts.row("RNN: from an initial carry, with the last one")
+def rnn_from_an_initial_carry():
+    rnn = nnx.RNN(gru_cell(), return_carry=True)
+    return called(rnn, SEQUENCES, initial_carry=CARRY)
+
+
+@parts.row("RNN: sequences of unequal lengths")
+def rnn_over_unequal_lengths():
+    rnn = nnx.RNN(gru_cell(), return_carry=True)
+    return called(rnn, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("RNN: unequal lengths in reverse")
+def rnn_in_reverse():
+    rnn = nnx.RNN(gru_cell(), reverse=True, return_carry=True)
+    return called(rnn, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("RNN: time as the first axis")
+def rnn_over_time_as_first_axis():
+    return called(nnx.RNN(gru_cell(), time_major=True), SEQUENCES)
+
+
+@parts.row("bidirectional RNN: unequal lengths")
+def bidirectional_rnn():
+    forward, backward = nnx.RNN(gru_cell()), nnx.RNN(gru_cell())
+    both = nnx.Bidirectional(forward, backward, return_carry=True, rngs=seeded())
+    return called(both, SEQUENCES, seq_lengths=LENGTHS)
+
+
+@parts.row("linear layer")
+def linear_layer():
+    return called(nnx.Linear(FEATURES, UNITS, rngs=seeded()), FRAMES)
+
+
+@parts.row("embedding: look tokens up")
+def embedding_of_tokens():
+    return called(nnx.Embed(STEPS, FEATURES, rngs=seeded()), TOKENS)
+
+
+@parts.row("convolution: causal padding and dilation")
+def causal_convolution():
+    conv = nnx.Conv(
+        FEATURES, UNITS, (2,), padding="CAUSAL", kernel_dilation=2, rngs=seeded()
+    )
+    return called(conv, SEQUENCES)
+
+
+@parts.row("transposed convolution")
+def transposed_convolution():
+    conv = nnx.ConvTranspose(FEATURES, UNITS, (4,), strides=(2,), rngs=seeded())
+    return called(conv, SEQUENCES)
+
+
+@parts.row("layer norm")
+def layer_norm():
+    return called(nnx.LayerNorm(FEATURES, rngs=seeded()), SEQUENCES)
+
+
+@parts.row("RMS norm")
+def rms_norm():
+    return called(nnx.RMSNorm(FEATURES, rngs=seeded()), SEQUENCES)
+
+
+@parts.row("group norm")
+def group_norm():
+    norm = nnx.GroupNorm(FEATURES, num_groups=FEATURES, rngs=seeded())
+    return called(norm, SEQUENCES)
+
+
+@parts.row("batch norm: training, then inference")
+def batch_norm():
+    def train_then_infer(norm, x):
+        norm.train()
+        trained = call_module(norm, x)
+        norm.eval()
+        return trained, norm(x)
+
+    norm = nnx.BatchNorm(FEATURES, rngs=seeded())
+    return called(norm, SEQUENCES, call=train_then_infer)
+
+
+@parts.call("norms: bfloat16 inputs far from zero")
+def norms_of_half_precision():
+    kinds = (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)
+    return [norm(FEATURES, rngs=seeded())(HALF) for norm in kinds]
+
+
+def attention(heads: int = 1, **options: Any) -> nnx.MultiHeadAttention:
+    return nnx.MultiHeadAttention(heads, FEATURES, rngs=seeded(), **options)
+
+
+@parts.row("multi-head attention: causal")
+def causal_attention():
+    return called(attention(decode=False), SEQUENCES, mask=CAUSAL[None, None])
+
+
+@parts.row("multi-head attention: two steps of decoding")
+def attention_decodes_two_steps():
+    def decode(module, x):
+        module.init_cache(x.shape)
+        return module(x[:, :1]), module(x[:, 1:2])
+
+    return called(attention(decode=True), SEQUENCES, call=decode)
+
+
+@parts.function("attention: a query that may attend to nothing", SEQUENCES[:, :, None])
+def attention_of_a_masked_query(x):
+    return nnx.dot_product_attention(x, x, x, mask=ONE_ROW_MASKED[None, None])
+
+
+@parts.call("dropout: three calls with one stream")
+def dropout_with_a_stream():
+    dropout = nnx.Dropout(0.3, rngs=nnx.Rngs(dropout=1))
+    return [dropout(SEQUENCES) for _ in range(3)]
+
+
+@parts.call("train and eval: the mode of a dropout layer")
+def modes_of_dropout():
+    dropout = nnx.Dropout(0.3, rngs=seeded())
+    dropout.eval()
+    in_inference = dropout(SEQUENCES)
+    dropout.train()
+    return in_inference, dropout(SEQUENCES)
+
+
+@parts.call("random streams: keys that are drawn")
+def keys_of_random_streams():
+    rngs = nnx.Rngs(0, dropout=1)
+    keys = [rngs.params(), rngs.params(), rngs.dropout(), rngs.other()]
+    return [jax.random.key_data(key) for key in keys]
+
+
+@parts.call("parameter: arithmetic, and a new value")
+def arithmetic_of_a_parameter():
+    parameter = nnx.Param(CARRY)
+    before = parameter + 1, parameter @ CARRY.T, parameter[0]
+    parameter.value = 2 * parameter.value
+    return before, parameter.value
+
+
+@parts.call("state: paths by the type of variable")
+def paths_of_a_state():
+    norm = nnx.BatchNorm(FEATURES, rngs=seeded())
+    parameters, statistics = nnx.state(norm, nnx.Param, nnx.BatchStat)
+    return paths_in(parameters), paths_in(statistics)
+
+
+@parts.call("split and merge: a layer")
+def split_and_merged_layer():
+    graph, state = nnx.split(fixed_layer())
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, state)
+    return nnx.merge(graph, doubled)(FRAMES)
+
+
+@parts.call("checkpoint: a state as plain dictionaries, and back")
+def pure_dictionaries():
+    layer = fixed_layer()
+    state = nnx.state(layer)
+    stored = nnx.to_pure_dict(state)
+    nnx.replace_by_pure_dict(state, jax.tree.map(jnp.sin, stored))
+    nnx.update(layer, state)
+    return stored, layer(FRAMES)
+
+
+@parts.row("nnx.grad: by all parameters, and by one")
+def gradients_of_a_layer():
+    def gradients(layer, x):
+        one = nnx.DiffState(0, nnx.PathContains("bias"))
+        by_all = nnx.grad(squared_outputs)(layer, x)
+        by_one = nnx.grad(squared_outputs, argnums=one)(layer, x)
+        return jax.tree.leaves((by_all, by_one))
+
+    return called(nnx.Linear(FEATURES, UNITS, rngs=seeded()), FRAMES, call=gradients)
+
+
+@parts.row("nnx.scan: one cell over time")
+def scan_of_one_cell():
+    def scan(cell, carry, x):
+        def step(carry, cell, x):
+            return cell(carry, x)
+
+        axes = (nnx.Carry, None, 1)
+        loop = nnx.scan(step, in_axes=axes, out_axes=(nnx.Carry, 1))
+        return loop(carry, cell, x)
+
+    return called(gru_cell(), CARRY, SEQUENCES, call=scan)
+
+
+@parts.row("nnx.vmap: a layer over examples")
+def vmap_of_a_layer():
+    def each(layer, x):
+        return nnx.vmap(lambda layer, x: layer(x), in_axes=(None, 0))(layer, x)
+
+    return called(nnx.Linear(FEATURES, UNITS, rngs=seeded()), FRAMES, call=each)
+
+
+@parts.row("nnx.remat: a cell")
+def remat_of_a_cell():
+    def step(cell, carry, x):
+        return nnx.remat(lambda cell, carry, x: cell(carry, x))(cell, carry, x)
+
+    return called(gru_cell(), CARRY, FRAMES, call=step)
+
+
+def train_step(layer: Any, optimizer: Any, x: Any) -> Any:
+    """A step of training: one gradient, and one update."""
+    loss, gradient = nnx.value_and_grad(squared_outputs)(layer, x)
+    optimizer.update(layer, gradient)
+    return loss
+
+
+def step_of_training(compile_step: Callable[..., Any]) -> Call:
+    """A step of training by a compiled function, with what it leaves behind."""
+    traces = TraceCounter()
+    layer = fixed_layer()
+    optimizer = nnx.Optimizer(layer, optax.adam(1e-2), wrt=nnx.Param)
+    step = compile_step(traces.counted(train_step), layer, optimizer)
+
+    def train():
+        loss = step(FRAMES)
+        return loss, jax.tree.leaves([nnx.state(layer), nnx.state(optimizer)])
+
+    return Call(train, traces)
+
+
+@parts.row("nnx.jit: a step of training")
+def training_by_jit():
+    return step_of_training(lambda step, *modules: partial(nnx.jit(step), *modules))
+
+
+@parts.row("nnx.cached_partial: a step of training")
+def training_by_cached_partial():
+    return step_of_training(
+        lambda step, *modules: nnx.cached_partial(nnx.jit(step), *modules)
     )
 
 
-HERE = Lines(
-    globals(),
-    cell=lambda rngs, **options: nnx.GRUCell(D, H, rngs=rngs, **options),
-    rnn=lambda rngs, **options: nnx.RNN(nnx.GRUCell(D, H, rngs=rngs), **options),
-    stacked=lambda module: jax.tree.map(lambda a: jnp.stack([a, 2 * a, a]), module),
-    plateau=lambda m: nnx.Optimizer(
-        m, optax.contrib.reduce_on_plateau(0.5, patience=1), wrt=nnx.Param
-    ),
-    decayed=lambda m: nnx.Optimizer(
-        m, optax.adamw(0.1, weight_decay=0.5), wrt=nnx.Param
-    ),
-    norm=lambda: nnx.BatchNorm(D, rngs=nnx.Rngs(0)),
-    # the mode of a layer after each way to set it
-    mode_of=lambda of, mode, on: [
-        of.set_attributes(**{mode: on}),
-        getattr(of, mode),
-        of.eval(),
-        getattr(of, mode),
-    ],
-    # the keys and counts of random streams
-    keys=lambda rngs: [
-        jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
-        for a in jax.tree.leaves(nnx.state(rngs))
-    ],
-)
-PARTS: Rows = {
-    "bytes kept by the policies of nnx.remat": partial(policies_of, nnx.remat),
-    **rows(
-        lambda line: _of("cell(rngs), CARRY, STEPS", HERE.function(line, "m", "h", "x"))
-    )("""
-nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 0), out_axes=(nnx.Carry, 0))(h, m, x)
-nnx.scan(lambda h, m, x: m(h, x), in_axes=(nnx.Carry, None, 1), out_axes=(nnx.Carry, 1), reverse=True)(h, m, X)
-nnx.scan(lambda h, m: m(h, x[0])[0], in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(h, stacked(m))
-reduce(lambda h, x: nnx.remat(lambda m, h, x: m(h, x))(m, h, x)[0], x, h)
-"""),
-    **rows(
-        lambda line: _of(
-            "nnx.Linear(D, H, rngs=rngs), FRAME", HERE.function(line, "m", "x")
-        )
-    )("""
-jax.tree.leaves(nnx.grad(loss)(m, x)), nnx.grad(loss, argnums=1)(m, x), jax.tree.leaves(nnx.value_and_grad(loss)(m, x))
-jax.tree.leaves(nnx.grad(lambda *a: (loss(*a), a[1]), has_aux=True)(m, x))
-jax.tree.leaves(nnx.grad(loss, argnums=nnx.DiffState(0, nnx.PathContains("bias")))(m, x))
-nnx.cond(x[0, 0] > 0, lambda m, x: m(x), lambda m, x: -m(x), m, x)
-nnx.fori_loop(0, 3, lambda _, x: jnp.tanh(x), x), nnx.while_loop(lambda x: x[0, 0] < 9, lambda x: x + 2, x)
-nnx.switch(1, [lambda m, x: m(x), lambda m, x: 2 * m(x)], m, x)
-nnx.vmap(lambda m, x: m(x), in_axes=(None, 0))(m, x), nnx.vmap(lambda m, x: m(x), in_axes=(None, 0), out_axes=1)(m, x)
-nnx.vmap(lambda m, x: m(x), in_axes=(nnx.StateAxes({nnx.Param: 0}), 0))(stacked(m), x)
-"""),
-    **rows(_of)("""
-cell(rngs), CARRY, FRAME
-rnn(rngs)
-rnn(rngs, return_carry=True), X, dict(initial_carry=CARRY)
-rnn(rngs, return_carry=True), X, dict(seq_lengths=LENGTHS)
-rnn(rngs, reverse=True, return_carry=True), X, dict(seq_lengths=LENGTHS)
-rnn(rngs, time_major=True), STEPS
-rnn(rngs), STEPS, dict(time_major=True)
-nnx.RNN(cell(rngs, gate_fn=nnx.hard_sigmoid, activation_fn=nnx.relu, **OTHER), unroll=2), X, BACKWARD
-nnx.Bidirectional(rnn(rngs), rnn(rngs), rngs=rngs)
-nnx.Bidirectional(rnn(rngs), rnn(rngs), return_carry=True, rngs=rngs), X, dict(seq_lengths=LENGTHS)
-[nnx.RNN(of(D, H, rngs=rngs)) for of in (nnx.OptimizedLSTMCell, nnx.LSTMCell, nnx.SimpleCell)]
-nnx.SimpleCell(D, H, residual=True, rngs=rngs), CARRY, FRAME
-[nnx.Linear(D, H, rngs=rngs), nnx.LinearGeneral(D, (2, 3), rngs=rngs)]
-nnx.Einsum("btd,dh->bth", (D, H), (H,), rngs=rngs)
-nnx.Conv(D, H, (3,), rngs=rngs), X[0]
-[nnx.Conv(D, H, (4,), padding=padding, rngs=rngs) for padding in ("SAME", "CAUSAL", "CIRCULAR", "REFLECT")]
-nnx.Conv(D, 2 * D, (4,), 2, padding=1, input_dilation=2, kernel_dilation=2, feature_group_count=D, rngs=rngs)
-[nnx.ConvTranspose(D, H, (4,), (2,), padding=padding, rngs=rngs) for padding in ("SAME", "VALID", "CIRCULAR")]
-[of(D, D, (2, 4), (2, 1), rngs=rngs) for of in (nnx.Conv, partial(nnx.ConvTranspose, transpose_kernel=True))], X[None]
-[nnx.LayerNorm(D, epsilon=0.1, use_bias=False, rngs=rngs), nnx.RMSNorm(D, epsilon=0.1, rngs=rngs), nnx.PReLU(0.3)]
-nnx.BatchNorm(T, axis=1, momentum=0.5, epsilon=0.1, rngs=rngs)
-nnx.InstanceNorm(D, rngs=rngs), X, dict(mask=SOME)
-nnx.Embed(T, D, rngs=rngs), INDICES
-nnx.Embed(T, D, rngs=rngs), INDICES.astype("uint8")
-nnx.GroupNorm(D, num_groups=D, rngs=rngs), X, dict(mask=SOME)
-nnx.Sequential(nnx.Linear(D, H, rngs=rngs), nnx.BatchNorm(H, rngs=rngs), jnp.tanh)
-nnx.LayerNorm(D, use_fast_variance=False, rngs=rngs), X + 1e6
-[of(D, rngs=rngs) for of in (nnx.LayerNorm, nnx.RMSNorm, nnx.BatchNorm)], X, dict(mask=SOME)
-nnx.MultiHeadAttention(1, D, out_kernel_init=zeros, out_bias_init=nnx.initializers.ones, decode=False, rngs=rngs)
-nnx.MultiHeadAttention(1, D, decode=False, rngs=rngs), X, dict(mask=nnx.make_causal_mask(X[..., 0]), sow_weights=True)
-nnx.MultiHeadAttention(2, D, H, normalize_qk=True, decode=False, rngs=rngs), X, X[:, :2]
-"""),
-    "rnn(rngs)": partial(_of, "rnn(rngs)", compiled=True),
-    "modes of nnx.BatchNorm": lambda: _of(
-        "nnx.BatchNorm(D, rngs=rngs)",
-        lambda m, x: [(getattr(m, mode)(), m(x))[1] for mode in ("eval", "train")],
-    ),
-    "decode of nnx.MultiHeadAttention": lambda: _of(
-        "nnx.MultiHeadAttention(1, D, decode=True, rngs=rngs)",
-        lambda m, x: (m.init_cache(x.shape), [m(x[:, n : n + 1]) for n in range(3)])[1],
-    ),
-    "nnx in half precision": HERE.compiled(half)("""
-nnx.LayerNorm(D, rngs=nnx.Rngs(0))(x), nnx.GroupNorm(D, num_groups=1, rngs=nnx.Rngs(0))(x), norm()(x)
-nnx.LayerNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x), nnx.RMSNorm(D, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(x)
-"""),
-    **HERE.called("""
-deletes(nnx.jit(ran(jnp.tanh), donate_argnums=0))
-[partial(nnx.Optimizer(m, optax.sgd(1.0), wrt=nnx.Param).update, m, nnx.state(m, nnx.Param)) for m in [Tagged()]][0]
-trained(lambda *of: partial(nnx.jit(ran(step)), *of))
-trained(lambda *of: nnx.jit_partial(ran(step), *of, graph=False))
-trained(lambda *of: nnx.cached_partial(nnx.jit(ran(step)), *of))
-"""),
-    **(HERE.traced(x=FRAME[0])(UPDATED) if hasattr(nnx, "ModelAndOptimizer") else {}),
-    "nnx.Dropout": HERE.compiled(
-        lambda: {"x": X, "two": jnp.stack([X, 2 * X], 2), "rngs": nnx.Rngs(0)}
-    )("""
-nnx.Dropout(0.3, rngs=rngs)(x)
-nnx.Dropout(0.3, broadcast_dims=(1,), rngs=rngs)(x)
-nnx.Dropout(0.3)(x, rngs=nnx.Rngs(1))
-nnx.Dropout(0.3, rngs=nnx.Rngs(params=0, dropout=1))(x)
-nnx.Dropout(1.0, rngs=rngs)(x)
-nnx.dot_product_attention(two, two, two, dropout_rng=rngs.dropout(), dropout_rate=0.3)
-"""),
-    **HERE.calls("""
-[cell(nnx.Rngs(0)).initialize_carry((B, D), nnx.Rngs(0), *init) for init in ((), (nnx.initializers.ones,))]
-[jax.random.key_data(key) for rngs in [nnx.Rngs(0, dropout=1)] for key in (rngs.params(), rngs.dropout(), rngs.other())]
-[mode_of(nnx.Dropout(0.5, rngs=nnx.Rngs(0)), "deterministic", flag) for flag in (True, False)]
-[(p.value, p[...], p[0], p + 1, p.T, p @ CARRY.T, jnp.zeros((), p.dtype)) for p in [nnx.Param(jnp.asarray(CARRY))]]
-[(setattr(p, "value", 2 * p[...]), p[...], p.__setitem__(0, 3.0), p[...]) for p in [nnx.Param(jnp.asarray(CARRY))]]
-jax.tree.leaves(nnx.grad(lambda m: jnp.sum(m.attend(FRAME) ** 2))(fixed(nnx.Embed(T, D, rngs=nnx.Rngs(0)))))
-nnx.merge(nnx.graphdef(fixed()), nnx.to_pure_dict(nnx.state(fixed())))(CARRY, FRAME)
-[(r.params(), nnx.reseed(r, params=3), keys(r))[2] for r in [nnx.Rngs(0, params=1)]]
-paths(nnx.state(nnx.List([nnx.Param(0) for _ in range(12)]), nnx.Param))
-[[jax.tree.leaves(nnx.pop(m, nnx.BatchStat)), paths(nnx.state(m))] for m in [norm()]]
-paths(nnx.state(norm(), nnx.Any(nnx.BatchStat, nnx.PathContains("bias")))), paths(nnx.state(norm(), nnx.Not(nnx.Param)))
-nnx.capture(nnx.Intermediate)(lambda m: [m.sow(nnx.Intermediate, "a", n * CARRY) for n in (1, 2)])(norm())
-nnx.merge(*nnx.split(nnx.clone(fixed()), nnx.Param, ...))(CARRY, FRAME), nnx.to_pure_dict(nnx.state(fixed(), nnx.Param))
-[nnx.replace_by_pure_dict(s, jax.tree.map(jnp.sin, nnx.to_pure_dict(s))) or s for s in [nnx.state(fixed(), nnx.Param)]]
-[nnx.replace_by_pure_dict(s, {"0": CARRY}) or s for s in [nnx.state(nnx.List([nnx.Param(jnp.ones((B, H)))]))]]
-[[of.update(Tagged(2.0)), m.weight[...]][1] for of in [nnx.EMA(Tagged(), 0.9)] for m in [of.apply_to(Tagged(3.0))]]
-[[of.update(nnx.state(of.model)), of.model.weight[...]][1] for of in [nnx.ModelAndOptimizer(Tagged(), optax.sgd(0.1))]]
-keys(nnx.Rngs(a=0, b=1).fork()), [(nnx.reseed(r, params=3), keys(r))[1] for r in [nnx.Rngs(0, params=1)]]
-[paths(some) for some in nnx.split_state(nnx.state(norm()), nnx.Param, ...)]
-[np.asarray(a.shape) for a in jax.tree.leaves(nnx.eval_shape(lambda: nnx.state(norm())))]
-nnx.Dropout(0.0)(FRAME), [(nnx.Dropout(0.0)(FRAME, rngs=r), jax.random.key_data(r.dropout())) for r in [nnx.Rngs(0)]]
-nnx.to_pure_dict(nnx.merge_state(*(jax.tree.map(lambda a: a + n, nnx.state(norm(), nnx.Param)) for n in (0, 7))))
-paths(nnx.grad(lambda m: m(FRAME).sum())(norm())), nnx.initializers.truncated_normal()(jax.random.key(0), (B, H))
-nnx.vmap(lambda x: x - jax.lax.pmean(x, "examples"), axis_name="examples")(CARRY)
-[[decayed(m).update(m, nnx.state(m, nnx.Param)), m.weight[...]][1] for m in [Tagged()]]
-"""),
-    **HERE.dtypes("""
-nnx.state(cell(nnx.Rngs(0)), nnx.Param)
-nnx.Linear(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))(FRAME)
-[(m(INDICES), m.attend(FRAME)) for kind in (None, "float16") for m in [nnx.Embed(T, D, dtype=kind, rngs=nnx.Rngs(0))]]
-nnx.Conv(D, H, 2, dtype="float16", rngs=nnx.Rngs(0))(X), nnx.BatchNorm(D, dtype="float16", rngs=nnx.Rngs(0))(X)
-nnx.state(cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros), nnx.Param)
-cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=nnx.initializers.zeros)(CARRY, FRAME)
-cell(nnx.Rngs(0), param_dtype=jnp.bfloat16, recurrent_kernel_init=zeros).initialize_carry((B, D), nnx.Rngs(0))
-"""),
-    "mistakes": lambda: HERE.refused("""
-nnx.Dropout(0.5)(FRAME)
-nnx.Optimizer(nnx.Linear(D, H, rngs=nnx.Rngs(0)), optax.sgd(1.0))
-(lambda m: setattr(m, "layers", [norm()]) or nnx.split(m))(norm())
-nnx.Linear(D, H, rngs=nnx.Rngs(0))(jnp.asarray(CARRY))
-jax.jit(partial(nnx.Param.set_value, nnx.Param(jnp.asarray(CARRY))))(CARRY)
-nnx.update(cell(nnx.Rngs(0)), nnx.state(rnn(nnx.Rngs(0))))
-"""),
-}
-PUBLIC = ("flax.nnx", "flax.nnx.nn.initializers")
+@parts.mistake("mistake: a layer gets another number of features")
+def layer_gets_other_features():
+    fixed_layer()(CARRY)
+
+
+@parts.mistake("mistake: a cell gets a carry of another size")
+def cell_gets_another_carry():
+    gru_cell()(FRAMES, FRAMES)
+
+
+@parts.mistake("mistake: dropout without a random stream")
+def dropout_without_a_stream():
+    nnx.Dropout(0.5)(FRAMES)
+
+
+@parts.mistake("mistake: an optimizer that is not told what to train")
+def optimizer_without_wrt():
+    optimizer: Any = nnx.Optimizer
+    optimizer(fixed_layer(), optax.sgd(1.0))
+
+
+@parts.mistake("mistake: a state of another module")
+def state_of_another_module():
+    nnx.update(gru_cell(), nnx.state(nnx.RNN(gru_cell())))
+
+
+@parts.mistake("mistake: a parameter is set in jax.jit")
+def parameter_is_set_in_jit():
+    parameter = nnx.Param(CARRY)
+
+    def set_value(value):
+        parameter.value = value
+
+    jax.jit(set_value)(CARRY)

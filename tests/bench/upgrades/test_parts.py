@@ -13,7 +13,8 @@ from support.snapshots import snapshot_of
 from trigru.bench.upgrades.changes import compare_snapshots
 from trigru.bench.upgrades.noticing import place_of
 from trigru.bench.upgrades.observing import Call, Example, TraceCounter, observe
-from trigru.bench.upgrades.parts import filled, look_at_parts
+from trigru.bench.upgrades.parts import look_at_parts, part_names
+from trigru.bench.upgrades.parts.catalogue import Catalogue, filled, paths_in
 from trigru.bench.upgrades.record import PARTS_OF, Subject
 from trigru.bench.upgrades.signatures import signatures_of, text_of
 from trigru.bench.upgrades.snapshot_file import ArrayStore, Loaded
@@ -59,6 +60,63 @@ def test_every_part_works_and_is_the_same_when_looked_at_again(framework):
     assert subject.signatures
     kinds = {change.kind for change in compare_snapshots(*loaded)}
     assert kinds <= {"calls", "better", "warnings"}
+
+
+def test_each_part_of_a_subject_has_a_name_of_its_own_in_words():
+    for names in part_names().values():
+        assert len(set(names)) == len(names)
+        assert all(" " in name or name.islower() for name in names)
+
+
+def test_a_row_of_a_function_is_differentiated_by_its_first_array():
+    parts = Catalogue()
+
+    @parts.function("a product", X, 2 * X)
+    def product(a, b):
+        return a * b
+
+    results = part_of(look(parts.rows["a product"]())).exact_results
+    assert list(results) == ["result", "gradient of the parameter"]
+
+
+def test_a_row_of_a_mistake_tells_the_class_of_its_exception():
+    parts = Catalogue()
+
+    @parts.mistake("a division by zero")
+    def divide():
+        return 1 / 0
+
+    @parts.mistake("nothing wrong")
+    def nothing():
+        return 1
+
+    errors = [part_of(look(make())).texts["result"] for make in parts.rows.values()]
+    assert errors == ["ZeroDivisionError", "no error"]
+
+
+def test_another_class_of_exception_is_a_change():
+    def row(error):
+        parts = Catalogue()
+
+        @parts.mistake("part")
+        def fail():
+            raise error
+
+        return parts.rows["part"]()
+
+    (change,) = functions(row(ValueError()), row(KeyError()))
+    assert (change.old, change.new) == ("ValueError", "KeyError")
+
+
+def test_two_rows_of_one_name_are_refused():
+    parts = Catalogue()
+    parts.call("a row")(dict)
+    with pytest.raises(AssertionError, match="two rows have the name a row"):
+        parts.call("a row")(dict)
+
+
+def test_paths_are_those_of_leaves():
+    assert paths_in({"a": [1, None], "b": 2}) == "['a'][0], ['b']"
 
 
 def recurrent(step):
