@@ -10,7 +10,7 @@ candidate's, and the rest played again. Where a loop has a step in each of its r
 the operands in all of them get those of the reference in its rounds.
 """
 
-import time
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -37,7 +37,10 @@ FILLS = {
 TRIED_STEPS = 24  # the most steps at which programs part that are tried
 TRIED_VALUES = 24  # the most values of the reference that are tried for each
 MOST_AXES = 4  # the most axes that are exchanged to bring a value into a shape
-TRYING_S = 8.0  # how long changes of one kind are tried at most
+#: So much is computed at most to try the changes of one kind: numbers, each counted as
+#: often as a product multiplies for it, and as many more for each value.
+MOST_WORK = 2_000_000_000
+WORK_OF_A_VALUE = 4_000  # to compute a value of one number takes as long as so many
 
 
 class Search:
@@ -202,25 +205,37 @@ class Trial:
 
 
 @np.errstate(all="ignore")
-def first_that_mends(search: Search, trials: Iterable[Trial]) -> Trial | None:
-    """The first change with which the outputs are equal; None if there is none, or time
-    is up.
+def first_that_mends(
+    search: Search, trials: Iterable[Trial], most_work: int = MOST_WORK
+) -> Trial | None:
+    """The first change with which the outputs are equal; None if there is none among
+    those that can be tried with so much work.
     """
-    ends = time.monotonic() + TRYING_S
-
-    def goes_on(values: Sequence[Any]) -> bool:
-        return time.monotonic() < ends and search.has_some(values)
-
+    tape = search.candidate
+    work = 0
     for trial in trials:
-        if time.monotonic() > ends:
+        if work > most_work:
             return None
         try:
-            new = search.candidate.played(trial.values, trial.runs, goes_on)
+            new = tape.played(trial.values, trial.runs, search.has_some)
         except (ValueError, IndexError, TypeError):  # what follows takes no such shape
+            work += WORK_OF_A_VALUE
             continue
+        work += sum(_work(tape, number) for number in new)
         if _is_mended(search, new):
             return trial
     return None
+
+
+def _work(tape: Tape, number: int) -> int:
+    """How much it takes to compute a value, counted as in `MOST_WORK`."""
+    terms = 1
+    step = tape.made(number)
+    if step is not None and step.summed:
+        shape = np.shape(tape.values[step.operands[1]])
+        for axes in step.summed[1]:
+            terms *= math.prod(shape[axis + 1] for axis in axes)
+    return WORK_OF_A_VALUE + terms * int(np.size(tape.values[number]))
 
 
 def _is_mended(search: Search, new: Mapping[int, Any]) -> bool:

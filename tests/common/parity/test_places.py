@@ -4,14 +4,19 @@ A fault is a change of the text of a program: the first line that differs is to 
 the first two that are named.
 """
 
-from itertools import product
+from itertools import count, product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from trigru.common.compat import enable_x64
-from trigru.common.parity.departure import Search, moved_starts
+from trigru.common.parity.departure import (
+    Search,
+    Trial,
+    first_that_mends,
+    moved_starts,
+)
 from trigru.common.parity.places import places_of
 from trigru.common.parity.statements import argument_at, makers
 from trigru.common.program import CodeLine
@@ -249,3 +254,32 @@ def test_an_argument_is_made_where_its_variable_is_assigned_last(tmp_path):
         ).line
         == 2
     )
+
+
+def tried(search, most_work):
+    """How many changes are tried that all mend nothing."""
+    step = search.candidate.steps[0]
+    (value,) = step.results
+    wrong = np.zeros_like(search.candidate.values[value])
+    numbers = count()
+    trials = (Trial(step, {value: wrong}) for _ in numbers)
+    assert first_that_mends(search, trials, most_work) is None
+    return next(numbers) - 1
+
+
+def test_a_search_for_a_mend_ends_after_so_much_work(tape_of):
+    both = search(tape_of(NORMED, "first"), tape_of(RECURRENT, "second"))
+    few = tried(both, 10_000_000)
+    assert few > 1
+    assert tried(both, 20_000_000) in (2 * few, 2 * few - 1)
+
+
+def test_fewer_changes_of_a_larger_program_are_tried(tape_of):
+    longer = NORMED.replace("return kept @ U", "return jnp.sin(kept @ U) @ W")
+    wider = NORMED.replace("x @ W", "jnp.tile(x, (50, 1)) @ W")
+    first = tape_of(RECURRENT, "first")
+    counts = []
+    for text in (NORMED, longer, wider):
+        both = search(first, tape_of(text, "second"))
+        counts.append(tried(both, 10_000_000))
+    assert counts[0] > counts[1] > counts[2]
