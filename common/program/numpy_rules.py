@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from .convolution import convolution
 from .sets import Array, together
 
 Function = Callable[..., Any]
@@ -365,6 +366,7 @@ RULES: dict[str, Rule] = {
     "reduce_or": _reduce(np.bitwise_or),
     "reduce_and": _reduce(np.bitwise_and),
     "dot_general": _dot_general,
+    "conv_general_dilated": convolution,
     "iota": _iota,
     "broadcast_in_dim": _broadcast,
     "squeeze": _to_shape,

@@ -21,12 +21,39 @@ N = np.random.default_rng(2).integers(-9, 9, (3, 4))
 BITS, ENDS = N.astype(np.int32), ((-2, -3), (-9, 9), (1, -3))
 BOOLS = N > 0
 SETS = np.stack([X, 2 * X, -X])
+IMAGES = np.random.default_rng(3).normal(size=(2, 7, 8, 6))
+KERNEL = np.random.default_rng(4).normal(size=(3, 2, 6, 4))
+#: Options of convolutions of images with a kernel.
+CONVOLUTIONS = (
+    {"window_strides": (2, 3), "padding": ((1, 0), (2, 1))},
+    {"window_strides": (1, 2), "padding": ((0, 0), (0, 0)), "rhs_dilation": (2, 3)},
+    {"window_strides": (1, 1), "padding": ((2, -1), (3, 0)), "lhs_dilation": (3, 2)},
+    {"window_strides": (2, 1), "padding": "SAME", "feature_group_count": 2},
+)
 
 
 @pytest.fixture(autouse=True)
 def wide():
     with enable_x64(True):
         yield
+
+
+def convolutions(images, kernel):
+    results = []
+    for options in CONVOLUTIONS:
+        groups = options.get("feature_group_count", 1)
+        convolved = lax.conv_general_dilated(
+            images,
+            kernel[:, :, : 6 // groups],
+            dimension_numbers=("NHWC", "HWIO", "NCHW"),
+            **options,
+        )
+        results.append(convolved)
+    return results
+
+
+def of_all_convolutions(images, kernel):
+    return sum(jnp.sum(jnp.sin(result)) for result in convolutions(images, kernel))
 
 
 #: By primitive: functions with their arguments, whose traces have it.
@@ -79,6 +106,14 @@ PROGRAMS = {
         ),
         X,
         N,
+    ),
+    "conv_general_dilated": (
+        lambda *arrays: (
+            convolutions(*arrays),
+            jax.grad(of_all_convolutions, (0, 1))(*arrays),
+        ),
+        IMAGES,
+        KERNEL,
     ),
     "real": (lambda x, y: jnp.real(x + 1j * y), X, Y),
     "imag": (lambda x, y: jnp.imag(x + 1j * y), X, Y),
