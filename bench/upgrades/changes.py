@@ -186,7 +186,37 @@ def reservations(old: Snapshot, new: Snapshot) -> list[str]:
     if old_names != new_names:
         names = ", ".join(sorted(old_names ^ new_names))
         sentences.append(f"in one of them alone, and not compared: {names}.")
+    parts_number = _number_of_parts_in_one_alone(old, new)
+    if parts_number:
+        parts = count(parts_number, "part")
+        sentences.append(
+            f"another trigru took one of them: {parts} of the frameworks in one of "
+            "them alone, and not compared."
+        )
     return sentences
+
+
+def _number_of_parts_in_one_alone(old: Snapshot, new: Snapshot) -> int:
+    """How many parts only one of two snapshots looked at.
+
+    A part that failed was looked at, too.
+    """
+    new_subjects = {subject.name: subject for subject in new.subjects}
+    number = 0
+    for before in old.subjects:
+        after = new_subjects.get(before.name)
+        if after is None or before.name not in PARTS_OF.values():
+            continue
+        number += _number_of_parts_only_in(before, after)
+        number += _number_of_parts_only_in(after, before)
+    return number
+
+
+def _number_of_parts_only_in(subject: Subject, other: Subject) -> int:
+    if other.missing or "import" in other.problems:
+        return 0
+    looked_at = other.observations.keys() | other.problems.keys()
+    return len(subject.observations.keys() - looked_at)
 
 
 def compare_working(pair: SubjectPair) -> Iterator[Change]:

@@ -222,9 +222,10 @@ def attention_decodes_two_steps():
     return called(attention(decode=True), SEQUENCES, call=decode)
 
 
-@parts.function("attention: a query that may attend to nothing", SEQUENCES[:, :, None])
-def attention_of_a_masked_query(x):
-    return nnx.dot_product_attention(x, x, x, mask=ONE_ROW_MASKED[None, None])
+@parts.row("multi-head attention: a query that may attend to nothing")
+def attention_of_a_masked_query():
+    mask = ONE_ROW_MASKED[None, None]
+    return called(attention(decode=False), SEQUENCES, mask=mask, sow_weights=True)
 
 
 @parts.call("dropout: three calls with one stream")

@@ -78,9 +78,9 @@ def lion():
     return stepped(optax.lion(1e-2))
 
 
-@parts.row("clipping: by the global norm, before Adam")
+@parts.row("clipping: by the global norm, before SGD")
 def clipping_by_global_norm():
-    return stepped(optax.chain(optax.clip_by_global_norm(0.1), optax.adam(1e-2)))
+    return stepped(optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(1e-2)))
 
 
 @parts.row("MultiSteps: an update every two gradients")

@@ -2,6 +2,8 @@
 and is; and what is no change.
 """
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -521,6 +523,30 @@ def test_what_may_explain_a_change_or_is_not_compared_is_said(other, sentence):
     assert reservations(plain, other) == [sentence]
     assert len(reservations(other, plain)) == 1
     assert reservations(other, other) == []
+
+
+def parts_of_linen(*names: str, **facts: Any) -> Snapshot:
+    observations = {name: Observation() for name in names}
+    return snapshot_of(
+        Subject("linen's parts", "linen", observations=observations, **facts)
+    )
+
+
+def test_parts_that_only_one_trigru_looks_at_are_counted():
+    old = parts_of_linen("dense layer", "nn.Dense(H)")
+    new = parts_of_linen("dense layer", "layer norm")
+    sentence = (
+        "another trigru took one of them: 2 parts of the frameworks in one of them "
+        "alone, and not compared."
+    )
+    assert reservations(old, new) == [sentence]
+
+
+@pytest.mark.parametrize("what", ["layer norm", "import"])
+def test_a_part_that_failed_was_looked_at(what):
+    old = parts_of_linen("layer norm")
+    new = parts_of_linen(problems={what: "ValueError: no"})
+    assert reservations(old, new) == []
 
 
 def test_a_long_text_is_cut_and_a_kernel_is_told_with_its_port():
