@@ -1,6 +1,7 @@
-"""The parts that the ports share, and the checks of ports. Nothing here imports flax or equinox.
+"""The parts that the ports share, and the checks of ports.
 
-Users import these names from here. Each is loaded from its module when it is first used:
+Nothing here imports Flax or Equinox. Users import the names below from here; each is
+loaded from its module when it is first used:
 
 >>> from trigru.common import GRUConfig
 >>> GRUConfig(input_size=20, hidden_size=200).hidden_size
@@ -10,7 +11,8 @@ Users import these names from here. Each is loaded from its module when it is fi
 from importlib import import_module
 from typing import Any
 
-#: Names by the module that has them. Importing this package loads none of them, nor JAX, Optax or SciPy.
+#: Names by the module that has them. Importing this package loads none of them, so
+#: that it imports neither JAX nor Optax nor SciPy.
 _HANDED_ON = {
     "config": ("GRUConfig",),
     "equality.checks": ("get_checks",),
@@ -30,10 +32,7 @@ _HANDED_ON = {
         "computation_dtype",
     ),
     "gru.optimizers": ("carry_learning_rate",),
-    "parameters.record": (
-        "GRUParams",
-        "config_of",
-    ),
+    "parameters.record": ("GRUParams", "config_of"),
     "port.protocol": (
         "ModelClass",
         "CallStyle",

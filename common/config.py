@@ -58,7 +58,8 @@ class GRUConfig:
         if self.carry_init is not None and not callable(self.carry_init):
             kind = type(self.carry_init).__name__
             raise InputError(
-                f"carry_init is a {kind}, expected a JAX initializer (key, shape, dtype) -> array."
+                f"carry_init is a {kind}, expected a JAX initializer (key, shape, "
+                "dtype) -> array."
             )
         for name, size in sizes.items():
             object.__setattr__(self, name, int(size))
@@ -82,8 +83,9 @@ class GRUConfig:
 def check_fields(
     *, remat: Any = False, dtype: Any = None, param_dtype: Any = "float32", **sizes: Any
 ) -> None:
-    """Raise InputError unless a model can have these fields; sizes are under the names
-    that it has for them.
+    """Raise InputError unless a model can have these fields.
+
+    Sizes are passed under the names that the model has for them.
     """
     for name, size in sizes.items():
         if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
@@ -107,7 +109,7 @@ def _check_dtype(name: str, dtype: Any) -> None:
 
 
 def _name_of(dtype: Any) -> str | None:
-    """The name of a dtype in the order of bytes that JAX has, or None."""
+    """The name of a dtype that JAX has, in this machine's byte order; else None."""
     import jax  # here, so that the oracle can be imported without JAX
 
     if dtype is None or isinstance(dtype, jax.Array):  # whose own dtype JAX would take

@@ -1,13 +1,14 @@
 """The ports, one a file, and the registry that finds them.
 
 Each module in this folder has a `PORT`. A package elsewhere adds a port through the
-entry-point group `trigru.ports`: its name is the port's, its object a `trigru.common.Port`.
+entry-point group `trigru.ports`. The name of the entry is the port's, and its object is
+a `trigru.common.Port`.
 """
 
 import importlib
 import pkgutil
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from ..common.errors import (
@@ -25,34 +26,39 @@ _FIRST = ("pure", "linen", "nnx", "equinox")
 
 
 def port_names() -> list[str]:
-    """The names of all known ports, installed framework or not: `pure` first, third parties last.
+    """The names of all known ports, whether their frameworks are installed or not.
+
+    `pure` is the first; those of other packages are the last.
 
     >>> port_names()[:4]
     ['pure', 'linen', 'nnx', 'equinox']
     """
-    return own_ports() + sorted({*_third_party()} - {*own_ports()})
+    own = own_ports()
+    others = sorted(set(_third_party()) - set(own))
+    return own + others
 
 
 @cache
 def get_port(name: str) -> Port:
-    """The port of that name; an UnknownNameError, or an UnavailableError if its framework does not import."""
+    """The port of a name.
+
+    Raises an UnknownNameError, or an UnavailableError if its framework does not import.
+    """
     if name not in port_names():
         raise UnknownNameError("port", name, port_names())
-    own = name in own_ports()
     try:
-        port = (
-            importlib.import_module(f".{name}", __name__).PORT
-            if own
-            else _third_party()[name].load()
-        )
+        if name in own_ports():
+            port = importlib.import_module(f".{name}", __name__).PORT
+        else:
+            port = _third_party()[name].load()
         if isinstance(port, type):
             raise InputError("its entry point gives a class, expected an object.")
         check_port(port)
         if port.name != name:
             raise InputError(f"it calls itself {port.name!r}; both must agree.")
-    except Exception as error:  # a broken framework must not take the others with it
-        known = str(error) if isinstance(error, InputError) else what_to_install(error)
-        reason = known or f"{type(error).__name__}: {error}"
+    except Exception as error:
+        # A broken framework must not take the others with it.
+        reason = _why_not(error)
         raise UnavailableError(f"port {name!r} is not available: {reason}") from error
     return port
 
@@ -67,11 +73,16 @@ def unavailable(name: str) -> str | None:
 
 
 def get_style(port: Any, name: str) -> Any:
-    """A call style of a port by name; an UnknownNameError, or an UnavailableError if the installed versions lack it."""
+    """A call style of a port by name.
+
+    Raises an UnknownNameError, or an UnavailableError if the installed versions lack
+    the style.
+    """
     styles = {style.name: style for style in port.call_styles}
     if name not in styles:
         raise UnknownNameError(f"call style of {port.name}", name, list(styles))
-    if missing := styles[name].missing():
+    missing = styles[name].missing()
+    if missing:
         raise UnavailableError(
             f"call style {name!r} of {port.name} is not available: {missing}."
         )
@@ -79,10 +90,19 @@ def get_style(port: Any, name: str) -> Any:
 
 
 def own_ports() -> list[str]:
-    """The names of the ports in this package, installed framework or not."""
+    """The names of the ports in this package, in the order of every list."""
     own = {module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg}
-    return [name for name in _FIRST if name in own] + sorted(own - {*_FIRST})
+    first = [name for name in _FIRST if name in own]
+    return first + sorted(own - set(first))
 
 
-def _third_party():
+def _third_party() -> dict[str, EntryPoint]:
+    """The entry points of ports in other packages, by the names of the ports."""
     return {entry.name: entry for entry in entry_points(group="trigru.ports")}
+
+
+def _why_not(error: Exception) -> str:
+    """What to tell the user of an error that a port raised when it was imported."""
+    if isinstance(error, InputError):
+        return str(error)
+    return what_to_install(error) or f"{type(error).__name__}: {error}"

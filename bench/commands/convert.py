@@ -1,4 +1,4 @@
-"""`trigru convert`: convert the parameters of a GRU from one framework's layout to another's."""
+"""`trigru convert`: write the parameters of a GRU in another framework's layout."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def convert(
     name: list[str] | None,
     whole: bool,
 ) -> None:
-    """Read and write parameters, as `trigru.impls.checkpoints` does, and print what was read, assumed and written."""
+    """Read parameters, write them, and print what was read, assumed and written."""
     if source.exists() and target.exists() and source.samefile(target):
         raise InputError(f"{source} and {target} are the same file: write to another.")
     places = at or []
@@ -33,9 +33,10 @@ def convert(
     titles = {name: layout.title for name, layout in layouts().items()}
     for place, gru in converted.items():
         config = config_of(gru.params)
-        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}, {config.param_dtype}"
+        sizes = f"input_size {config.input_size}, hidden_size {config.hidden_size}"
         where = f"{source}, {place}" if place else str(source)
-        say(f"{where}: {gru.layout} ({titles[gru.layout]}), {sizes}")
+        title = titles[gru.layout]
+        say(f"{where}: {gru.layout} ({title}), {sizes}, {config.param_dtype}")
         for note in gru.notes:
             say(f"warning: {note}")
     say(f"{target}: {written} ({titles[written]}), written")

@@ -1,3 +1,1 @@
-"""The record of parameters that every port loads and dumps, and the layouts that
-frameworks and files keep them in.
-"""
+"""The record of a GRU's parameters, and their layouts in frameworks and files."""

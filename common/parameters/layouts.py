@@ -92,21 +92,21 @@ class Layout:
         return nested(self.flat(params))
 
     def record(self, flat: Mapping[str, Any]) -> GRUParams:
-        """The canonical record of arrays by name, with the shapes of this layout; the
-        inverse of `flat`.
-        """
+        """The canonical record of the arrays of this layout: the inverse of `flat`."""
         return record_of(self._rows(flat), flat)
 
     def check(self, flat: Mapping[str, np.ndarray]) -> None:
-        """Raise InputError unless arrays by name are all there, have the right shapes,
-        one dtype, and finite values.
+        """Raise InputError unless these are the arrays of this layout.
+
+        None may be missing, and they have the right shapes, one dtype and finite
+        values.
         """
         check_rows(self._rows(flat), flat)
 
     def _rows(self, flat: Mapping[str, Any]) -> dict[str, LayoutRow]:
         """The rows of the arrays that are there.
 
-        Raises an InputError if one lacks that cannot be absent.
+        Raises an InputError if an array is missing that cannot be absent.
         """
         table = self.table()
         rows = {name: row for name, row in table.items() if flat.get(name) is not None}
@@ -116,14 +116,16 @@ class Layout:
         return rows
 
 
-# Rows and arrays by the same names -----------------------------------------------------------------------------------
+# Rows and arrays by the same names ----------------------------------------------------
 
 
 def missing_rows(
     present: Iterable[LayoutRow], table: Mapping[str, LayoutRow]
 ) -> list[str]:
-    """The names in a table of what cannot be absent beside the rows that are
-    present.
+    """The names of the arrays that are missing beside the rows that are present.
+
+    An array whose absence has a note is missing only if another one with the same note
+    is present.
     """
     present = list(present)
     needed = {None, *(row.if_absent for row in present)}
@@ -135,7 +137,7 @@ def missing_rows(
 
 
 def record_of(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> GRUParams:
-    """The canonical record of arrays by name. Zeros stand for what has no row."""
+    """The canonical record of arrays by name, with zeros for those without a row."""
     parts: dict[str, list[np.ndarray]] = {}
     for name, row in rows.items():
         array = np.asarray(arrays[name])
@@ -165,8 +167,9 @@ def record_of(rows: Mapping[str, LayoutRow], arrays: Mapping[str, Any]) -> GRUPa
 
 
 def check_rows(rows: Mapping[str, LayoutRow], arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise InputError unless arrays have the shapes of their rows, one dtype, and
-    finite values.
+    """Raise InputError unless arrays fit their rows.
+
+    They have the shapes that the rows say, one dtype and finite values.
     """
     columns: dict[str, int] = {}
     for name, row in rows.items():
@@ -185,12 +188,13 @@ def check_rows(rows: Mapping[str, LayoutRow], arrays: Mapping[str, np.ndarray]) 
     check_arrays(arrays, shapes)
 
 
-# Trees and flat dicts ------------------------------------------------------------------------------------------------
+# Trees and flat dicts -----------------------------------------------------------------
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """The leaves of any pytree by the keys on the way, joined by dots, without the
-    `value` of some versions of NNX.
+    """The leaves of any pytree by the keys on the way, joined by dots.
+
+    Some versions of NNX end the way with `value`, which is left out.
 
     >>> flatten({"cell": {"hn": {"bias": {"value": 1.0}}}, "a/b": 2.0})
     {'a.b': 2.0, 'cell.hn.bias': 1.0}
@@ -218,7 +222,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-# Layouts that belong to no port --------------------------------------------------------------------------------------
+# Layouts that belong to no port -------------------------------------------------------
 
 CANONICAL = Layout(
     "canonical",

@@ -29,7 +29,9 @@ RANDOM_STATE = "it has random state (rngs), which is no parameter: left out."
 def recognise(
     tree: Any, layouts: Iterable[Layout]
 ) -> tuple[GRUParams, Layout, tuple[str, ...]]:
-    """The parameters in a tree, copied to NumPy; the layout that they had; what was
+    """Find the parameters of a GRU in a tree.
+
+    Returns the parameters, copied to NumPy; the layout that they had; and what was
     assumed or lost, in sentences.
 
     The arrays of the cell must have the names of a layout, all in one place, as
@@ -67,8 +69,9 @@ def recognise(
 
 
 def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
-    """The places of all GRUs whose arrays have the names of a layout, as
-    "params.GRUCell_0".
+    """The places of all GRUs in a tree, as "params.GRUCell_0".
+
+    A GRU is known by its arrays, which have the names of a layout.
     """
     flat = flatten(tree)
     cells = _cells(flat, layouts)
@@ -86,12 +89,11 @@ def places_of(tree: Any, layouts: Iterable[Layout]) -> list[str]:
 
 
 def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """The arrays below one place of a tree, those with names of the tree's own by the
-    canonical ones.
+    """The arrays below one place of a tree, with the tree's own names replaced.
 
-    Matrices of such names that multiply from the right are transposed. Raises an
-    InputError if there are no arrays below the place, or none of a name, or a name is
-    there twice.
+    `names` has the tree's own name for some of the canonical ones. A matrix with such a
+    name that multiplies from the right is transposed. Raises an InputError if there are
+    no arrays below the place, or none of a name, or a name is there twice.
     """
     flat = _below_place(flatten(tree), _dotted(at))
     own_names = {field: _dotted(name) for field, name in names.items()}
@@ -118,7 +120,7 @@ def below(tree: Any, at: str, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def some_names(names: Iterable[str]) -> str:
-    """Some names for a message, of which there may be many."""
+    """The first names for a message, and how many more there are."""
     names = list(names)
     if not names:
         return "none"
@@ -126,7 +128,7 @@ def some_names(names: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-# The layout that fits ------------------------------------------------------------------------------------------------
+# The layout that fits -----------------------------------------------------------------
 
 
 class _Cell(NamedTuple):
@@ -178,6 +180,7 @@ def _best_fit(flat: Mapping[str, Any], layouts: list[Layout]) -> _Fit:
 
 
 def _fit(flat: Mapping[str, Any], cell: _Cell, cells: list[_Cell]) -> _Fit:
+    """How the arrays of a tree fit the layout of one of its cells."""
     layout, place = cell
     rows: dict[str, LayoutRow] = {}
     absent: dict[str, LayoutRow] = {}
@@ -194,11 +197,11 @@ def _fit(flat: Mapping[str, Any], cell: _Cell, cells: list[_Cell]) -> _Fit:
         absent[CARRY.name] = CARRY
 
     notes = [row.if_absent for row in absent.values() if row.if_absent]
-    places = [other for of, other in cells if of is layout]
+    places = [other.place for other in cells if other.layout is layout]
     beside = sorted(flat.keys() - rows.keys())
     problem = _problem(layout, places, beside, missing_rows(rows.values(), absent))
-    # Of several that fit, as Equinox's and the canonical one, it is that whose cell is
-    # at its place.
+    # Several may fit, as Equinox's layout and the canonical one. The one whose cell is
+    # at its own place is taken.
     closeness = len(layout.cell) if place.endswith(layout.cell) else -1
     rank = (not problem, closeness)
     return _Fit(layout, rows, list(dict.fromkeys(notes)), problem, rank)
@@ -229,8 +232,9 @@ def _problem(
 def _cells(
     flat: Mapping[str, Any], layouts: Iterable[Layout], *, complete: bool = True
 ) -> list[_Cell]:
-    """The cells in a tree, of each layout; unless complete, with the first array at
-    least.
+    """The cells in a tree, of each layout.
+
+    With complete=False, the first array of a cell is enough.
     """
     cells = []
     for layout in layouts:
@@ -242,7 +246,7 @@ def _cells(
     return cells
 
 
-# Names and arrays ----------------------------------------------------------------------------------------------------
+# Names and arrays ---------------------------------------------------------------------
 
 
 def _ending(flat: Iterable[str], name: str) -> list[str]:
@@ -267,8 +271,9 @@ def _below_place(flat: dict[str, Any], place: str) -> dict[str, Any]:
 
 
 def _turn_matrices(flat: dict[str, Any]) -> None:
-    """Transpose the canonical matrices of a tree that multiply from the right: (H, 3H)
-    and the (D, 3H) beside it.
+    """Transpose the canonical matrices of a tree that multiply from the right.
+
+    Those are weight_hh of shape (H, 3H), and the weight_ih (D, 3H) beside it.
     """
     for name in _ending(flat, "weight_hh"):
         shape = np.shape(flat[name])
@@ -280,8 +285,9 @@ def _turn_matrices(flat: dict[str, Any]) -> None:
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:
-    """A copy, since torch changes its parameters in place; in this machine's byte
-    order.
+    """A copy as a NumPy array, in this machine's byte order.
+
+    It is copied since torch changes its parameters in place.
     """
     try:
         if hasattr(leaf, "detach"):

@@ -32,7 +32,8 @@ class GRUParams(NamedTuple):
 
     >>> params = random_params(GRUConfig(input_size=2, hidden_size=3))
     >>> {name: array.shape for name, array in params._asdict().items()}
-    {'weight_ih': (9, 2), 'weight_hh': (9, 3), 'bias': (9,), 'bias_n': (3,), 'initial_carry': (3,)}
+    {'weight_ih': (9, 2), 'weight_hh': (9, 3), 'bias': (9,), 'bias_n': (3,),
+     'initial_carry': (3,)}
     """
 
     weight_ih: Any  # (3H, D)
@@ -57,8 +58,9 @@ class GRUParams(NamedTuple):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "GRUParams":
-        """Read a safetensors file, of `save` or of any program that uses the five
-        names, into NumPy arrays.
+        """Read a safetensors file into NumPy arrays.
+
+        `save` wrote it, or any program that uses the five names.
 
         Raises:
             ParamsFileError: the file is missing, truncated, or holds other names,
@@ -115,12 +117,14 @@ def random_params(config: GRUConfig, seed: int = 0) -> GRUParams:
 
 
 def check_params(params: GRUParams, config: GRUConfig) -> None:
-    """Raise InputError unless the parameters fit the configuration in kind, shape and
-    dtype.
+    """Raise InputError unless the parameters fit the configuration.
+
+    They fit if their kind, shapes and dtypes are those that it says.
 
     >>> check_params(random_params(GRUConfig(2, 3)), GRUConfig(2, 4))
     Traceback (most recent call last):
-    trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2): input_size 2, hidden_size 4.
+    trigru.common.errors.InputError: weight_ih has shape (9, 2), expected (12, 2):
+        input_size 2, hidden_size 4.
     """
     _check_kind(params)
     D, H = config.input_size, config.hidden_size
@@ -129,8 +133,11 @@ def check_params(params: GRUParams, config: GRUConfig) -> None:
 
 
 def config_of(params: GRUParams, **options: Any) -> GRUConfig:
-    """The configuration with which a port loads parameters; options are GRUConfig's
-    others.
+    """The configuration with which a port loads parameters.
+
+    Args:
+        params: which tell the sizes and the dtype of the parameters.
+        options: the other fields of GRUConfig.
 
     Raises:
         InputError: these are no parameters of a GRU, or have a matrix without two axes.
@@ -171,11 +178,10 @@ def check_arrays(
     why: str = "",
     dtype: str | None = None,
 ) -> None:
-    """Raise InputError unless arrays have these shapes, with at least one entry, and
-    one dtype.
+    """Raise InputError unless arrays have these shapes and one dtype.
 
-    Where no dtype is given, they are NumPy's, of whatever floating-point dtype, and
-    their values finite.
+    A shape without entries is refused, too. Where no dtype is given, the arrays are
+    NumPy's, of whatever floating-point dtype, and their values are finite.
     """
     first = next(iter(shapes))
     for name, shape in shapes.items():
@@ -208,8 +214,9 @@ def _problem_of_dtype(array: Any, dtype: str) -> str:
 
 
 def _problem_of_values(array: np.ndarray, first: str, first_array: np.ndarray) -> str:
-    """What is wrong with the dtype or the values of an array beside the first one; ""
-    for nothing.
+    """What is wrong with the dtype or the values of an array; "" for nothing.
+
+    Its dtype is to be that of the first array.
     """
     if array.dtype != first_array.dtype:
         dtypes = f"has dtype {array.dtype}, but {first} has {first_array.dtype}"

@@ -1,10 +1,9 @@
-"""The protocol of a port, by which the harness drives a framework, and of its call
-styles.
+"""The protocol of a port, by which all else uses a framework, and of its call styles.
 
-A port's *model* is whatever its framework calls one, with a single condition: it is a
+A port's *model* is whatever its framework calls one. There is one condition: it is a
 JAX pytree whose leaves are the parameters, so that JAX's own transforms can be applied
-to it. To write a port, copy the neighbour that is nearest to your framework
-(`impls/pure.py` is the shortest).
+to it. To write a port, copy the one that is nearest to your framework; `impls/pure.py`
+is the shortest.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +26,10 @@ from .task import PHASES, Task
 class Port(Protocol):
     """A GRU with a learnable initial state, in one framework.
 
-    A port need not inherit it. One that does takes what its models do as NNX's: they
-    are called as they are, and its `layout`, a
-    `trigru.common.parameters.layouts.Layout`, says where `dump` finds their arrays.
+    A port need not inherit this class. One that does inherits methods for models like
+    those of NNX: a model is called as it is, has the methods `step` and
+    `get_initial_carry`, and the port's `layout`, a
+    `trigru.common.parameters.layouts.Layout`, says where `dump` finds its arrays.
 
     Args:
         name: on the command line.
@@ -69,8 +69,9 @@ class Port(Protocol):
         """
 
     def dump(self, tree: Any) -> GRUParams:
-        """Canonical parameters of a model, or of a gradient or update with a model's
-        structure.
+        """Canonical parameters of a model.
+
+        A gradient or an update has the structure of a model, and is dumped alike.
 
         Returns:
             NumPy arrays with the shapes that `load` takes, in the dtypes of the tree.
@@ -89,10 +90,10 @@ class Port(Protocol):
         reverse: bool = False,
         time_major: bool = False,
     ) -> tuple[Any, Any]:
-        """Run the GRU over x (*batch, T, D); returns carry (*batch, H) and outputs
-        (*batch, T, H).
+        """Run the GRU over x (*batch, T, D).
 
-        With time_major, x, resets and outputs are (T, *batch, ...).
+        Returns the carry (*batch, H) and the outputs (*batch, T, H). With time_major,
+        x, resets and outputs are (T, *batch, ...).
         """
         return model(
             x,
@@ -106,29 +107,29 @@ class Port(Protocol):
     def step(
         self, model: Any, x: Any, carry: Any = None, *, reset: Any = None
     ) -> tuple[Any, Any]:
-        """Run one time step on x (*batch, D); returns carry and output, both (*batch,
-        H).
+        """Run one time step on x (*batch, D).
 
-        Where reset (*batch) is true, the state becomes the initial carry before the
-        step.
+        Returns the carry and the output, both (*batch, H). Where reset (*batch) is
+        true, the state becomes the initial carry before the step.
         """
         return model.step(x, carry, reset=reset)
 
     def initial_carry(self, model: Any, batch_shape: tuple[int, ...] = ()) -> Any:
-        """The learned initial carry, (*batch_shape, H): passed back as the carry, it is
-        what no carry means.
+        """The learned initial carry, (*batch_shape, H).
+
+        To pass it as the carry gives the same as to pass none.
         """
         return model.get_initial_carry(batch_shape)
 
     def value_and_grad(
         self, function: Callable[..., Any], *, has_aux: bool = False
     ) -> Callable[..., tuple[Any, tuple[Any, ...]]]:
-        """Differentiate `function(model, *arrays) -> scalar`, by JAX unless the
-        framework's modules need its own means.
+        """Differentiate `function(model, *arrays) -> scalar`.
 
         The result returns (value, (model gradient, *array gradients)); `dump` takes the
-        first. With has_aux, the function returns (scalar, anything), and value is that
-        pair.
+        model gradient. With has_aux, the function returns (scalar, anything), and value
+        is that pair. A port overrides this method if JAX cannot differentiate the
+        modules of its framework.
         """
 
         def differentiated(model: Any, *arrays: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -158,8 +159,7 @@ _NEEDED = (
 # The labels of call styles, whatever their ports call them. Frameworks are compared in
 # styles of one label.
 
-#: What the framework's documentation leads with; it is the first style of the port that
-#: has the phase.
+#: What the framework's documentation leads with: the port's first style of a phase.
 DOCUMENTED = "documented"
 #: The parameters are one pytree, which goes in and out of `jax.jit`.
 FUNCTIONAL = "functional"
@@ -211,8 +211,9 @@ class CallStyle:
 
 @dataclass
 class Program:
-    """A task, jitted in one call style, holding its model (and optimiser state) from
-    call to call.
+    """A task, jitted in one call style.
+
+    It holds its model, and the state of its optimiser, from call to call.
 
     Args:
         call: takes `Batch.arguments(phase)`; returns the prediction, loss and gradient,
@@ -250,8 +251,9 @@ def check_port(port: Any) -> None:
 
 
 def check_config(port: Port, config: GRUConfig) -> None:
-    """Raise InputError unless a port can build this configuration, here and in the
-    dtype that it asks for.
+    """Raise InputError unless a port can build this configuration here.
+
+    The port has the kernel, and JAX has the dtype of the parameters.
     """
     if config.kernel not in port.kernels:
         raise InputError(
@@ -266,10 +268,11 @@ def check_config(port: Port, config: GRUConfig) -> None:
 
 
 def own_array(array: Any) -> jax.Array:
-    """An array of JAX's that does not look into the memory of NumPy's, as those of
-    older versions of JAX may.
+    """An array of JAX's with memory of its own.
 
-    `jnp.asarray` of NumPy's would compile a program for each shape.
+    Older versions of JAX may share the memory of a NumPy array, so it is copied first.
+    `jnp.asarray` of the copy would compile a program for each shape; `device_put` does
+    not.
     """
     if isinstance(array, np.ndarray):
         return jax.device_put(np.array(array))
@@ -277,9 +280,7 @@ def own_array(array: Any) -> jax.Array:
 
 
 def check_load(port: Port, config: GRUConfig, params: GRUParams) -> None:
-    """Raise InputError unless a port can load these parameters without changing a
-    bit.
-    """
+    """Raise InputError unless a port can load these parameters bit for bit."""
     check_config(port, config)
     check_params(params, config)
 
@@ -331,10 +332,10 @@ class WithKernel(Port):
 
 @dataclass(frozen=True)
 class ModelClass:
-    """The class of a port, as data: so the check `class` makes models as programs of
-    its framework do.
+    """How the class of a port is used, as data for the check `class`.
 
-    A port lists it as `model_class`, and may leave that out: `Port` does not need it.
+    With it, the check makes models as programs of the framework do. A port lists it as
+    `model_class`, and may leave that out: `Port` does not need it.
 
     Args:
         construct: (key, input_size, hidden_size, **options) -> a model of the port.

@@ -42,8 +42,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Converted:
-    """Parameters, of which `trigru.common.config_of` gives the configuration, and what
-    they were converted from.
+    """Parameters, and what they were converted from.
+
+    `trigru.common.config_of` gives their configuration.
 
     Args:
         params: canonical, NumPy arrays.
@@ -57,16 +58,18 @@ class Converted:
     notes: tuple[str, ...] = ()
 
     def to(self, layout: str) -> dict[str, Any]:
-        """The arrays in a layout: by name, in a tree of dicts where the framework keeps
-        one.
+        """The arrays in a layout, by name.
+
+        They are a tree of dicts if the framework keeps one, else a flat dict.
         """
         chosen = _layout(layout)
         return chosen.tree(self.params) if chosen.nested else chosen.flat(self.params)
 
 
 def layouts() -> dict[str, Layout]:
-    """The layouts that are known here by name: a port, also a third party's, has its
-    own as `layout`.
+    """All known layouts by name.
+
+    Those of ports, also of other packages, are their attributes `layout`.
 
     >>> list(layouts())
     ['canonical', 'linen', 'nnx', 'equinox', 'torch']
@@ -102,10 +105,14 @@ def convert(
             parameters.
 
     >>> import numpy as np
-    >>> gru = {"weight_ih_l0": np.ones((9, 2), "f4"), "weight_hh_l0": np.ones((9, 3), "f4")}  # of torch, bias=False
+    >>> gru = {  # of torch, with bias=False
+    ...     "weight_ih_l0": np.ones((9, 2), "f4"),
+    ...     "weight_hh_l0": np.ones((9, 3), "f4"),
+    ... }
     >>> converted = convert(gru)
     >>> converted.notes
-    ('it has no biases: they are 0.', 'it has no initial_carry: the initial state is 0.')
+    ('it has no biases: they are 0.',
+     'it has no initial_carry: the initial state is 0.')
     >>> converted.to("nnx")["cell"]["dense_i"]["kernel"].shape
     (2, 9)
     """
@@ -128,11 +135,10 @@ def convert(
 def exchange(
     tree: Any, to: str, at: Iterable[str] = (), names: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Converted]]:
-    """A tree with its GRUs in another layout and its other arrays as they are, and what
-    was converted at each place.
+    """Convert the GRUs in a tree, and leave its other arrays as they are.
 
     A GRU without an initial carry stays one, for a model that is made with
-    `carry_init=None`.
+    `carry_init=None`. Returns the tree, and what was converted at each place.
 
     Args:
         tree: dicts of arrays, as linen's variables, a training state that flax has
@@ -146,9 +152,15 @@ def exchange(
         InputError: the tree has no GRU, or there is none at a place.
 
     >>> import numpy as np
-    >>> gru = {"Wi": np.ones((9, 2), "f4"), "Wh": np.ones((9, 3), "f4"), "b": np.ones(9, "f4"), "bn": np.ones(3, "f4")}
+    >>> gru = {
+    ...     "Wi": np.ones((9, 2), "f4"),
+    ...     "Wh": np.ones((9, 3), "f4"),
+    ...     "b": np.ones(9, "f4"),
+    ...     "bn": np.ones(3, "f4"),
+    ... }
+    >>> params = {"GRU_0": gru, "head": np.ones(2)}
     >>> names = {"weight_ih": "Wi", "weight_hh": "Wh", "bias": "b", "bias_n": "bn"}
-    >>> tree, _ = exchange({"params": {"GRU_0": gru, "head": np.ones(2)}}, "linen", ["params.GRU_0"], names)
+    >>> tree, _ = exchange({"params": params}, "linen", ["params.GRU_0"], names)
     >>> list(tree["params"]), list(tree["params"]["GRU_0"])
     (['GRU_0', 'head'], ['cell'])
     """
@@ -175,8 +187,9 @@ def exchange(
 def read(
     path: str | os.PathLike[str], at: str = "", names: Mapping[str, str] | None = None
 ) -> Converted:
-    """Read parameters from a file, whose suffix names its format; `at` and `names` are
-    as in `convert`.
+    """Read parameters from a file, whose suffix names its format.
+
+    `at` and `names` are as in `convert`.
 
     Raises:
         ParamsFileError: it is missing or damaged, or does not hold a GRU's parameters.
@@ -223,11 +236,10 @@ def exchange_in_file(
     at: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, Converted]]:
-    """Write the arrays of a file to another, with the GRUs among them in another
-    layout, as `exchange` does.
+    """Write the arrays of a file to another file, in which its GRUs are converted.
 
-    Returns the name of the layout, and what was converted at each place. Raises errors
-    as `read` and `write` do.
+    They are converted as by `exchange`. Returns the name of the layout, and what was
+    converted at each place. Raises errors as `read` and `write` do.
     """
     target = Path(target)
     layout = _target_layout(target, to)
@@ -254,8 +266,9 @@ def _layout(name: str) -> Layout:
 
 
 def _target_layout(path: Path, name: str | None) -> Layout:
-    """The layout to write to a file; None asks for the only one that its format
-    takes.
+    """The layout of a name, if the format of a file takes it.
+
+    None asks for the only layout that the format takes.
     """
     container = container_of(path)
     takes = _taken(container)
@@ -286,9 +299,10 @@ def _without_carry(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def _with(
     tree: Mapping[Any, Any], at: str, part: Mapping[str, Any]
 ) -> Mapping[Any, Any]:
-    """A dict with another part at one place.
+    """A copy of a dict with another part at one place.
 
-    Keys are joined by dots or slashes on the way to it, or in a flat dict.
+    The place is the keys on the way, joined by dots. A flat dict has such keys itself,
+    which may be joined by slashes.
     """
     if not at:
         return part

@@ -66,12 +66,11 @@ def container_of(path: Path) -> Container:
 
 
 def read_file(path: Path, use: Callable[[Any], Any]) -> Any:
-    """What a function makes of the tree of arrays in a file. Its InputErrors are about
-    the file.
+    """What a function makes of the tree of arrays in a file.
 
     Raises:
-        ParamsFileError: the file is missing or damaged, or the function refuses the
-            tree.
+        ParamsFileError: the file is missing or damaged, or the function raises an
+            InputError.
         InputError: the suffix is unknown.
         UnavailableError: the library that reads it is not installed.
     """
@@ -96,8 +95,9 @@ def read_file(path: Path, use: Callable[[Any], Any]) -> Any:
 
 
 def write_file(path: Path, arrays: Arrays, layout: Layout, source: str) -> None:
-    """Write arrays of a layout, whole or not at all; the source is what they are called
-    in a message.
+    """Write arrays of a layout, whole or not at all.
+
+    An error calls them by their source.
     """
     from safetensors import SafetensorError
 
@@ -117,7 +117,7 @@ def _unavailable(container: Container, error: ModuleNotFoundError) -> Unavailabl
     return UnavailableError(f"{container.title}s: {what_to_install(error) or error}")
 
 
-# Each format ---------------------------------------------------------------------------------------------------------
+# Each format --------------------------------------------------------------------------
 
 
 def _to_safetensors(arrays: Arrays, layout: str) -> bytes:

@@ -1,4 +1,7 @@
-"""Models of each framework, as parameters and a function. A framework is imported when it is used."""
+"""Models of each framework, as parameters and a function.
+
+A framework is imported when it is used.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
@@ -11,7 +14,10 @@ __all__ = ["Model"]
 
 
 class Options(TypedDict, total=False):
-    """What all constructors take, as `Model` does; `train` and `eval` are keywords of the call in each mode."""
+    """The options of `Model`, which all constructors take.
+
+    `train` and `eval` are keywords of the call in each mode.
+    """
 
     name: str
     train: Mapping[str, Any] | None
@@ -40,11 +46,14 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
         Args:
             module: it.
-            variables: what `module.init` returns, or trained ones: the collection `params` and others, which are state.
+            variables: what `module.init` returns, or trained ones. The collection
+                `params` has the parameters; the others are state.
             method: as `module.apply` takes it.
             rngs: random keys, as `module.apply` takes them.
-            mutable: the collections that change in a call; all but `params` while training, none otherwise.
-            options: as `Model` takes them, such as `train={"deterministic": False}`; `make` returns variables.
+            mutable: the collections that change in a call. By default, all but `params`
+                change while training, and none otherwise.
+            options: as `Model` takes them, such as `train={"deterministic": False}`;
+                `make` returns variables.
         """
         from flax.linen import Module
 
@@ -58,7 +67,9 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
     def nnx(
         cls, module: Any, *, method: str = "__call__", **options: Unpack[Options]
     ) -> "Model":
-        """A module of Flax NNX. It is put into both of its modes, by `module.train()` and `module.eval()`.
+        """A module of Flax NNX.
+
+        A copy is put into both of its modes, by `train()` and `eval()`.
 
         Args:
             module: it; it is not changed.
@@ -84,14 +95,18 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         axis_name: str = "batch",
         **options: Unpack[Options],
     ) -> "Model":
-        """A module of Equinox. Where it has an `inference` flag, that is off while training and on while evaluating.
+        """A module of Equinox.
+
+        If it has an `inference` flag, that is off while training, and on while
+        evaluating.
 
         Args:
             model: it.
             state: an `eqx.nn.State`, if the model takes and returns one.
             batched: map the model over the first axis of each input; a state is shared.
             method: the name of the method that is called.
-            key: a random key, passed on as the keyword `key`; a batch gets one for each example.
+            key: a random key, passed on as the keyword `key`; a batch gets one for each
+                example.
             axis_name: of the batch, as batch normalization asks for it.
             options: as `Model` takes them; `make` returns a module.
         """
@@ -111,13 +126,16 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
     def torch(
         cls, module: Any, *, method: str = "forward", **options: Unpack[Options]
     ) -> "Model":
-        """A module of PyTorch. It is put into both of its modes, by `module.train()` and `module.eval()`.
+        """A module of PyTorch.
+
+        A copy is put into both of its modes, by `train()` and `eval()`.
 
         Args:
             module: it; it is not changed.
             method: the name of the method that is called.
-            options: as `Model` takes them, but no `optimizer`; `inputs` and `outputs` get tensors; `make` is a function
-                without arguments that returns a new module, with PyTorch's generator seeded.
+            options: as `Model` takes them, but no `optimizer`. `inputs` and `outputs`
+                get tensors. `make` has no arguments and returns a new module; PyTorch's
+                generator is seeded before.
         """
         from torch.nn import Module  # pyright: ignore[reportMissingImports]
 
@@ -126,7 +144,8 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
         _check_kind(module, Module, "torch.nn.Module")
         if options.get("optimizer") is not None:
             raise InputError(
-                "Model.torch takes no optimizer: steps of optimizers of Optax are compared for JAX alone."
+                "Model.torch takes no optimizer: steps of optimizers of Optax are "
+                "compared for JAX alone."
             )
         make = options.get("make")
         if make is not None:
@@ -135,7 +154,10 @@ class Model(base.Model):  # noqa: D101 (the docstring is that of its base)
 
 
 def _model(parts: Parts, options: Options) -> Model:
-    """A model whose function also takes its inputs as a tuple, the mode, and the keywords of the mode."""
+    """A model of the parts of a module.
+
+    Its function takes its inputs as a tuple, and also the mode and its keywords.
+    """
     named = {"name": parts.framework, **options}
     make = options.get("make")
     if make is not None:

@@ -9,7 +9,10 @@ import jax
 from ...common.program.model import CALL, EVAL, is_float, path_of
 from .parts import Parts
 
-NOT_BATCHED = "If the Equinox module takes one example, give batched=True, which maps it over a batch."
+NOT_BATCHED = (
+    "If the Equinox module takes one example, give batched=True, which maps it over a "
+    "batch."
+)
 
 
 def take_apart(
@@ -69,7 +72,10 @@ def take_apart(
 def _over_batch(
     run: Any, has_state: bool, has_key: bool, inputs: int, axis_name: str
 ) -> Any:
-    """A call of (state, key, *inputs) mapped over the first axis of keys and inputs; a state is shared."""
+    """A call of (state, key, *inputs), mapped over a batch.
+
+    The first axis of keys and inputs is mapped; a state is shared.
+    """
     key_axis = 0 if has_key else None
     out_axes = (0, None) if has_state else 0
     return jax.vmap(run, (None, key_axis, *[0] * inputs), out_axes, axis_name=axis_name)
@@ -80,7 +86,11 @@ def _has(name: str, part: Any) -> bool:
 
 
 def _state_paths(model: Any, state: Any) -> list[str] | None:
-    """The paths of the leaves of a state, by those of the indices in the model that they belong to."""
+    """The paths of the leaves of a state.
+
+    A leaf has the path of the index in the model that it belongs to. Returns None for a
+    state of another class, whose pytree tells the paths.
+    """
     if not isinstance(state, eqx.nn.State):
         return None
     flatten = jax.tree_util.tree_flatten_with_path

@@ -23,7 +23,8 @@ def take_apart(
     variables = _plain(variables)
     if not isinstance(variables, Mapping) or "params" not in variables:
         raise InputError(
-            "variables have no collection 'params': expected what module.init(key, inputs) returns."
+            "variables have no collection 'params': expected what module.init(key, "
+            "inputs) returns."
         )
     state = {name: value for name, value in variables.items() if name != "params"}
 

@@ -51,7 +51,7 @@ def take_apart(module: nnx.Module, *, method: str) -> Parts:
 
 
 def _split(module: nnx.Module) -> tuple[Any, Any, Any, Any]:
-    """The graph of a module, its parameters, its random keys and counters, and all other state."""
+    """The graph of a module, its parameters, its random state, and its other state."""
     graph, params, random_state, state = nnx.split(module, nnx.Param, nnx.RngState, ...)
     return graph, params, random_state, state
 

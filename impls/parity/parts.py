@@ -10,17 +10,22 @@ Call = Callable[[Any, Any, Any, str, Any], tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class Parts:
-    """A framework's module as parameters and a function, which `trigru.parity.Model` makes a model of.
+    """A framework's module as parameters and a function.
+
+    `trigru.parity.Model` makes a model of them.
 
     Args:
         framework: its name, as in `FORMATS` of `trigru.impls.parity.saving`.
         params: a pytree of parameters.
         state: a pytree of what goes in and comes out beside the parameters.
-        call: the function; the mode is that of the model, and the keywords are those of the mode.
+        call: the function, which takes the mode and the user's keywords for it.
         params_of: takes the parameters out of what the user's `make` returns.
-        whole: (params, state) -> what the framework writes to its files; None where it has none.
-        has_modes: whether the module itself is switched between training and evaluation.
-        state_paths: the paths of the leaves of the state; None where its pytree tells them.
+        whole: (params, state) -> what the framework writes to its files; None where it
+            has none.
+        has_modes: whether the module itself is switched between training and
+            evaluation.
+        state_paths: the paths of the leaves of the state; None where its pytree tells
+            them.
         hint: what may be wrong if a call fails, in a sentence.
         programs: a class of programs, in the place of `TracedProgram`.
     """

@@ -1,4 +1,4 @@
-"""Writes the candidate of a comparison, with the reference's values, in its framework's own file format."""
+"""Writes the candidate of a comparison, with the reference's values, to a file."""
 
 import io
 from pathlib import Path
@@ -22,22 +22,29 @@ FORMATS = {
 
 
 def save_candidate(path: Path, model: Model, comparison: Comparison) -> None:
-    """Write the candidate of a comparison with the reference's values, in its own dtypes, whole or not at all.
+    """Write the candidate of a comparison, with the reference's values.
 
-    A safetensors file has each array under its path. A msgpack file is read by `flax.serialization`: it has the
-    variables of a linen module, or `nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.RngState)))` of an NNX module. An
-    eqx file is read by `equinox.tree_deserialise_leaves`: it has the model, or the pair of the model and its state.
+    They are in the candidate's dtypes. The file is written whole or not at all. What is
+    in it depends on its suffix:
+
+    - A safetensors file has each array under its path.
+    - A msgpack file is read by `flax.serialization`. It has the variables of a linen
+      module, or, of an NNX module,
+      `nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.RngState)))`.
+    - An eqx file is read by `equinox.tree_deserialise_leaves`. It has the model, or the
+      pair of the model and its state.
 
     Raises:
-        InputError: no format of the model has this suffix, or leaves of the candidate have no partner.
+        InputError: no format of the model has this suffix, or leaves of the candidate
+            have no partner.
         OSError: it cannot be written.
     """
     check_suffix(path, model)
     missing = comparison.parameters.only_candidate
     if missing:
         raise InputError(
-            f"{path} is not written: the reference has no values for {listed(missing)}. "
-            "A mapping may tell which they are."
+            f"{path} is not written: the reference has no values for "
+            f"{listed(missing)}. A mapping may tell which they are."
         )
     params = _with_values(model.params, comparison.converted)
     state = _with_values(model.state, comparison.converted_state)
@@ -53,7 +60,8 @@ def check_suffix(path: Path, model: Model) -> None:
             suffixes.append(suffix)
     if path.suffix.lower() not in suffixes:
         raise InputError(
-            f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, expected {' or '.join(suffixes)}."
+            f"{path}: {model.name} cannot be saved with the suffix {path.suffix!r}, "
+            f"expected {' or '.join(suffixes)}."
         )
 
 

@@ -1,4 +1,7 @@
-"""A module of PyTorch as a program: it runs in float64 for each set of values, and is recorded as it runs."""
+"""A module of PyTorch as a program.
+
+It runs in float64, for each set of values by itself, and is recorded as it runs.
+"""
 
 import copy
 import warnings
@@ -22,7 +25,10 @@ from .torch_recorder import Recorder
 
 
 class TorchProgram:
-    """A module of PyTorch in one mode, with the methods of `trigru.common.parity.programs.TracedProgram`."""
+    """A module of PyTorch in one mode.
+
+    It has the methods of `trigru.common.parity.programs.TracedProgram`.
+    """
 
     gradient_trace = None
 
@@ -62,7 +68,8 @@ class TorchProgram:
         count = len(tape.outputs) - len(states)
         self.outputs = [tape.values[n][0] for n in tape.outputs[:count]]
         new_states = [trained.values[n][0] for n in trained.outputs[count:]]
-        # The arguments that are a state which training leaves alone: a table of constants, with float32's rounding.
+        # The arguments that are a state which training leaves alone: tables of
+        # constants, which are rounded to float32.
         self._narrow = []
         pairs = zip(self.state_values, new_states, strict=True)
         for n, (state, new_state) in enumerate(pairs, len(params)):
@@ -71,12 +78,18 @@ class TorchProgram:
         self.narrow_constants = bool(self._narrow or _constants(tape))
 
     def forward(self, arguments: Arguments, jitter: int = 0) -> Result:
-        """The outputs and the new state; with a jitter, narrow constants are moved within their rounding."""
+        """The outputs and the new state.
+
+        With a jitter, narrow constants are moved within their rounding.
+        """
         record = partial(self._jittered, jitter=jitter) if jitter else self._recorded
         return Result(self, _stacked(record, arguments))
 
     def gradient(self, arguments: Arguments) -> Result:
-        """The outputs, and the gradients of their sum, each weighted, by parameters and inputs."""
+        """The outputs, and the gradients of their weighted sum.
+
+        The gradients are those by parameters and inputs.
+        """
         return Result(self, _stacked(partial(self._recorded, gradient=True), arguments))
 
     def tape(self, arguments: Arguments) -> Tape:
@@ -113,7 +126,11 @@ class TorchProgram:
         training: bool = False,
         with_steps: bool = False,
     ) -> Tape:
-        """The outputs for the first set of arguments; with steps, all values; with a gradient, those of it, too."""
+        """The tape of a call with the first set of arguments.
+
+        Its outputs are those of the module, the gradients if asked for, and the new
+        state. With steps, it has all values on the way.
+        """
         module = copy.deepcopy(self._module)
         module.train(training or self._module.training)
         _put(module, arguments)
@@ -156,7 +173,7 @@ class TorchProgram:
         return tape.changed(changed)
 
     def _called(self, module: Any, leaves: Sequence[Any]) -> list[Any]:
-        """The tensors that a call of a module returns, for the tensors of the shared inputs."""
+        """The tensors that a module returns for the tensors of the shared inputs."""
         shared_inputs = jax.tree.unflatten(self._to_inputs, leaves)
         inputs = self.model.given(shared_inputs)
         keywords = self.model.keywords[self.mode]
@@ -166,9 +183,10 @@ class TorchProgram:
 
 
 def tensors_of(outputs: Any) -> list[Any]:
-    """The tensors of what a module returns, in the order in which JAX has the leaves of such a tree.
+    """The tensors of what a module returns, in the order of JAX's leaves.
 
-    Records count as their fields, such as the outputs of Hugging Face's models; what is no tensor does not count.
+    A record counts as its fields, as the outputs of Hugging Face's models do. What is
+    no tensor does not count.
     """
     if isinstance(outputs, torch.Tensor):
         return [outputs]
@@ -190,7 +208,7 @@ def tensors_of(outputs: Any) -> list[Any]:
     return tensors
 
 
-# Modules and tensors -------------------------------------------------------------------------------------------------
+# Modules and tensors ------------------------------------------------------------------
 
 
 def _in_float64(module: torch.nn.Module) -> torch.nn.Module:
@@ -214,7 +232,10 @@ def _put(module: torch.nn.Module, arguments: Arguments) -> None:
 
 
 def _leaves(module: torch.nn.Module) -> tuple[list[Any], list[Any]]:
-    """Parameters and buffers of floating-point numbers, in the order that JAX gives to the keys of a dictionary."""
+    """Parameters, and buffers of floating-point numbers.
+
+    They are in the order that JAX gives to the keys of a dictionary.
+    """
     params = dict(module.named_parameters())
     buffers = dict(module.named_buffers())
     states = [buffers[name] for name in sorted(buffers)]
@@ -226,7 +247,10 @@ def _leaves(module: torch.nn.Module) -> tuple[list[Any], list[Any]]:
 
 @contextmanager
 def _plain(dtype: torch.dtype) -> Iterator[None]:
-    """A number that is made without a dtype has this one; attention and the layers of a transformer are not fused."""
+    """Run PyTorch with a default dtype, and without fused kernels.
+
+    Attention and the layers of a transformer are the steps of which they consist.
+    """
     dtype_before = torch.get_default_dtype()
     fast_path_before = torch.backends.mha.get_fastpath_enabled()
     torch.set_default_dtype(dtype)
@@ -245,7 +269,10 @@ def _tensor(leaf: Any) -> Any:
 
 
 def _differentiable(tensor: Any, gradient: bool) -> Any:
-    """A tensor of floating-point numbers in float64, with a gradient or without; others as they are."""
+    """A tensor of floating-point numbers in float64; others as they are.
+
+    PyTorch keeps its gradient if asked for.
+    """
     if not tensor.is_floating_point():
         return tensor
     return tensor.double().requires_grad_(gradient)
@@ -256,13 +283,13 @@ def _gradient_of(tensor: Any) -> Any:
 
 
 def _own_array(tensor: Any) -> np.ndarray:
-    """An array of a tensor's own dtype; PyTorch does not hand on bfloat16 to NumPy."""
+    """An array of a tensor's own dtype; PyTorch does not hand bfloat16 on to NumPy."""
     if tensor.dtype == torch.bfloat16:
         return tensor.float().numpy().astype(jax.numpy.bfloat16)
     return tensor.numpy()
 
 
-# Arrays and tapes ----------------------------------------------------------------------------------------------------
+# Arrays and tapes ---------------------------------------------------------------------
 
 
 def _one_set(arrays: Sequence[Any]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Records what PyTorch does: each operation with its operands, its results, and the lines that led to it."""
+"""Records the operations of a run of PyTorch."""
 
 import re
 import sys
@@ -78,7 +78,8 @@ WHOLES = (
 )
 #: Dtypes that are computed in float64 instead.
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
-#: The number that is drawn, each time, from 0 to 1; and its quantile of the normal distribution.
+#: The number that is drawn from 0 to 1, each time; and the number of the normal
+#: distribution with as much probability below it.
 UNIFORM = 0.25
 NORMAL = -0.6744897501960817
 #: What operations draw that fill an array with random numbers.
@@ -101,10 +102,11 @@ Place = tuple[Any, ...]
 
 
 class Recorder(TorchDispatchMode):
-    """Records each operation with its operands, its results, and the lines that led to it.
+    """Records each operation: its operands, its results and the lines that led to it.
 
-    It computes in float64 where a program asks for a narrower dtype, and draws the same number each time. A value is
-    known by the place of its numbers in memory: what autograd keeps for the way back is the same value.
+    It computes in float64 where a program asks for a narrower dtype, and draws the same
+    number each time. A value is known by the place of its numbers in memory, so that
+    what autograd keeps for the backward pass is the same value.
     """
 
     def __init__(self, arguments: Sequence[Any], *, with_steps: bool):
@@ -178,7 +180,10 @@ class Recorder(TorchDispatchMode):
         return not np.array_equal(recorded, _array(tensor), equal_nan=True)
 
     def _record_sharing(self, written: Any, lines: tuple[CodeLine, ...]) -> None:
-        """Record what else has other numbers since it shares memory with a tensor that was written to."""
+        """Record the tensors that a write to one of them has changed, too.
+
+        They share its memory.
+        """
         written_place = _place(written)
         source = self._number(written)
         for place, tensor in list(self._tensors.items()):
@@ -205,7 +210,7 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:
-    """The result of an operation; of one that draws numbers, the same number each time."""
+    """The result of an operation; one that draws has the same numbers each time."""
     name = func.overloadpacket.__name__
     if name == "bernoulli":
         return (args[0] > UNIFORM).to(args[0].dtype)
@@ -217,7 +222,10 @@ def _run(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _replay(func: Any, call: Any, written: Sequence[int]) -> Callable[..., Any]:
-    """An operation as a function of arrays with an axis of sets: its results, and the operands to which it writes."""
+    """An operation as a function of arrays with an axis of sets.
+
+    It returns the results, and the operands to which the operation writes.
+    """
     hole = object()
     call = tree_map_only(torch.Tensor, lambda _: hole, call)
 
@@ -239,7 +247,11 @@ def _replay(func: Any, call: Any, written: Sequence[int]) -> Callable[..., Any]:
 
 
 def _share(tensor: Any, written: Any) -> Callable[..., Any]:
-    """What a tensor becomes of its numbers before, and of those of another one in its memory, which is written to."""
+    """How a tensor changes by a write to another one that shares its memory.
+
+    The function takes its numbers before, and the numbers that were written, and
+    returns its numbers after.
+    """
     size = tensor.untyped_storage().nbytes() // tensor.element_size()
 
     def places_in_memory(a: Any) -> np.ndarray:
@@ -284,7 +296,10 @@ def _summed(
 
 
 def _lines() -> tuple[CodeLine, ...]:
-    """The lines that led to an operation, the innermost first; on the way back, those of the way there."""
+    """The lines that led to an operation, the innermost first.
+
+    An operation of the backward pass has those of the forward pass.
+    """
     node: Any = torch._C._current_autograd_node()
     lines = _stack() if node is None else _forward_lines(node)
     outer = []
