@@ -67,12 +67,15 @@ def noise_of(arrays: Iterable[np.ndarray]) -> float:
 def ulps(old: np.ndarray, new: np.ndarray) -> float:
     """The largest difference in units in the last place of the larger number."""
     limits = ml_dtypes.finfo(old.dtype)
-    old, new = _reals(old), _reals(new)
-    larger = np.maximum(np.abs(old), np.abs(new))
-    larger = np.maximum(larger, float(limits.tiny))
-    exponent = np.floor(np.log2(np.where(np.isfinite(larger), larger, 1.0)))
-    unit = float(limits.eps) * 2.0**exponent
-    return float(np.max(_differences(old, new) / unit, initial=0.0))
+    old_reals, new_reals = _reals(old), _reals(new)
+    magnitudes = np.maximum(np.abs(old_reals), np.abs(new_reals))
+    magnitudes = np.maximum(magnitudes, float(limits.tiny))
+    magnitudes = np.where(np.isfinite(magnitudes), magnitudes, 1.0)
+
+    exponents = np.floor(np.log2(magnitudes))
+    units = float(limits.eps) * 2.0**exponents
+    differences_in_units = _differences(old_reals, new_reals) / units
+    return float(np.max(differences_in_units, initial=0.0))
 
 
 def is_floating(array: np.ndarray) -> bool:
@@ -121,12 +124,14 @@ def _are_comparable(old: np.ndarray, new: np.ndarray) -> bool:
 def _factor(old: np.ndarray, new: np.ndarray) -> str:
     """The factor by which all numbers grew, with five digits; "" if there is none."""
     with np.errstate(all="ignore"):  # numbers may not be finite
-        squares = old @ old
-        factor = float(old @ new / squares) if squares else np.inf
+        # the least-squares solution of `new = factor * old`
+        factor = float(np.dot(old, new) / np.dot(old, old))
     text = f"{factor:.5g}"
     if not np.isfinite(factor) or text in ("0", "1"):
         return ""
-    is_scaled = np.allclose(new, factor * old, rtol=1e-5, atol=1e-6 * np.abs(new).max())
+
+    tolerance = 1e-6 * np.abs(new).max()
+    is_scaled = np.allclose(new, factor * old, rtol=1e-5, atol=tolerance)
     return text if is_scaled else ""
 
 
@@ -158,7 +163,9 @@ def _differences(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 
     Two infinities of one sign are alike, and two NaNs.
     """
-    are_alike = (old == new) | (np.isnan(old) & np.isnan(new))
+    are_both_nan = np.isnan(old) & np.isnan(new)
+    are_alike = (old == new) | are_both_nan
     with np.errstate(all="ignore"):
-        differences = np.where(are_alike, 0.0, np.abs(old - new))
-    return np.nan_to_num(differences, nan=np.inf, posinf=np.inf)
+        differences = np.abs(old - new)
+    differences = np.where(are_alike, 0.0, differences)
+    return np.where(np.isnan(differences), np.inf, differences)

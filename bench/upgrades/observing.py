@@ -258,20 +258,25 @@ def _observe_function(
 ) -> None:
     """Add results, gradients, the trail, and the program of a function."""
 
+    def with_floats(reals: list[Any]) -> Any:
+        """The parameters with these floating-point arrays in them."""
+        remaining = iter(reals)
+
+        def put_back(leaf: Any) -> Any:
+            return next(remaining) if is_float(leaf) else leaf
+
+        return jax.tree.map(put_back, example.params)
+
     def pulled_back(reals: list[Any], *inputs: Any) -> tuple[list[Any], Any, Any]:
         """The results to differentiate, the function that does it, and all results."""
 
-        def split(reals: list[Any]) -> tuple[list[Any], Any]:
-            remaining = iter(reals)
-
-            def put_back(leaf: Any) -> Any:
-                return next(remaining) if is_float(leaf) else leaf
-
-            results = function(jax.tree.map(put_back, example.params), *inputs)
-            outputs = [leaf for leaf in jax.tree.leaves(results) if _is_inexact(leaf)]
+        def outputs_and_results(reals: list[Any]) -> tuple[list[Any], Any]:
+            results = function(with_floats(reals), *inputs)
+            leaves = jax.tree.leaves(results)
+            outputs = [leaf for leaf in leaves if _is_inexact(leaf)]
             return outputs, results
 
-        return jax.vjp(split, reals, has_aux=True)
+        return jax.vjp(outputs_and_results, reals, has_aux=True)
 
     def run(reals: list[Any], *inputs: Any) -> tuple[Any, list[Any]]:
         """The results, and the gradient of half the sum of their squares."""

@@ -308,12 +308,23 @@ def test_several_changes_are_told_causes_first(old, new, changes):
     assert told(old, new) == changes
 
 
-def test_counts_of_python_are_not_compared_with_other_leaves_and_traces_are():
+def kinds_of(old, new):
+    return [kind for kind, *_ in told(old, new)]
+
+
+ONE_LEAF = {".w": "float32(2,)"}
+
+
+def test_counts_of_python_are_not_compared_with_other_leaves():
     old = seen(leaves=LEAVES, cost=cost())
-    new = seen(leaves={".w": "float32(2,)"}, cost=cost(lines=900))
-    assert [kind for kind, *_ in told(old, new)] == ["tree"]
-    again = seen(leaves={".w": "float32(2,)"}, cost=cost(traces=7, lines=900))
-    assert [kind for kind, *_ in told(old, again)] == ["tree", "calls"]
+    new = seen(leaves=ONE_LEAF, cost=cost(lines=900))
+    assert kinds_of(old, new) == ["tree"]
+
+
+def test_traces_are_compared_with_other_leaves_too():
+    old = seen(leaves=LEAVES, cost=cost())
+    new = seen(leaves=ONE_LEAF, cost=cost(traces=7, lines=900))
+    assert kinds_of(old, new) == ["tree", "calls"]
 
 
 def test_the_leaves_of_what_fails_are_not_told_as_gone():
