@@ -5,6 +5,7 @@ gives the text of a part; the marker in a page names it, with its arguments.
 """
 
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,23 @@ from pathlib import Path
 from textwrap import shorten
 
 from msgspec.structs import replace
+from rich.console import Console
 from trigru.bench.analysis.answer import COMPARED, Answer, AnswerRow, answer
 from trigru.bench.analysis.benchmarks import Benchmark, Results
 from trigru.bench.analysis.comparison import TimeComparison
 from trigru.bench.analysis.merge import judged_by_other_clock, load
 from trigru.bench.analysis.pairs import difference, speedups
-from trigru.bench.reporting import answer as screens
-from trigru.bench.reporting.advice import advice_of
-from trigru.bench.reporting.console import Section
+from trigru.bench.analysis.ranking import Ranking
+from trigru.bench.reporting.answer import answer_screen
+from trigru.bench.reporting.answer_table import cell, factor_text
+from trigru.bench.reporting.bars import answer_picture
+from trigru.bench.reporting.console import WIDTH, Section
 from trigru.bench.reporting.markdown import markdown_table
 from trigru.bench.reporting.naming import (
     CALLED,
     JITS,
     describe,
+    measured_on,
     name_of,
     provenance_lines,
 )
@@ -35,7 +40,9 @@ from trigru.bench.reporting.numbers import (
     format_time,
     format_time_range,
 )
-from trigru.bench.reporting.plots import Picture, answer_picture, label_of, themed
+from trigru.bench.reporting.plots import Picture, label_of, themed
+from trigru.bench.reporting.sentences import SUBJECTS, told
+from trigru.bench.reporting.sizes import in_words
 from trigru.bench.reporting.times import overhead_tables
 from trigru.bench.results.arm import Sized
 from trigru.bench.upgrades.matrix import read
@@ -159,11 +166,15 @@ def published(name: str) -> Answer:
     return answer(load(RESULTS / f"{name}.json.gz"))
 
 
-def row_at(answer: Answer, situation: Situation) -> AnswerRow:
-    """The row of a situation."""
+def row_at(
+    answer: Answer, situation: Situation, *, usual_clock: bool = True
+) -> AnswerRow:
+    """The row of a situation, by the usual clock of its phase or by the leading one."""
     rows = [r for r in answer.rows if (str(r.workload), r.phase) == situation]
-    (row,) = rows
-    return row
+    if usual_clock:
+        (row,) = [r for r in rows if r.is_usual]
+        return row
+    return rows[0]
 
 
 def timed(situation: Situation, called: str, *, queued: bool) -> Benchmark | None:
@@ -281,16 +292,26 @@ def _claim_cell(situation: Situation, claim: Claim) -> str:
 
 
 def fastest() -> str:
-    """The frameworks than which no other is faster, in each situation."""
+    """The fastest framework and those that cannot be told apart from it, in each
+    situation, with what the others take.
+    """
     shown = published("cpu")
     rows = []
     for situation, text in SITUATIONS.items():
-        by_label = row_at(shown, situation).fastest
-        cells = [", ".join(map(name_of, by_label[label])) for label in COMPARED]
-        rows.append((text, *cells))
+        row = row_at(shown, situation)
+        cells = [_fastest_cell(row.rankings[label]) for label in COMPARED]
+        rows.append((f"{text}: {_sizes(situation)}", *cells))
     columns = ["situation", *CALLED.values()]
     origin = provenance_lines(shown.run)[:2]
     return "\n\n".join([table(columns, rows), *origin])
+
+
+def _fastest_cell(ranking: Ranking) -> str:
+    cell = f"**{', '.join(map(name_of, ranking.best))}**"
+    slower = []
+    for port, d in ranking.slower.items():
+        slower.append(f"{name_of(port)} {factor_text(d.comparison)}")
+    return f"{cell}; {', '.join(slower)}" if slower else cell
 
 
 def versions() -> str:
@@ -300,8 +321,10 @@ def versions() -> str:
     rows = []
     for situation, text in SITUATIONS.items():
         for label in COMPARED:
-            before = row_at(old, situation).cells[label]
-            after = row_at(new, situation).cells[label]
+            before_row = row_at(old, situation, usual_clock=False)
+            after_row = row_at(new, situation, usual_clock=False)
+            before = before_row.rankings[label].benchmarks
+            after = after_row.rankings[label].benchmarks
             cells = []
             for port in new.ports:
                 cells.append(_moved(before[port].comparison, after[port].comparison))
@@ -335,25 +358,41 @@ def quick(answer: Answer) -> Answer:
 def sentences() -> str:
     """The answer of the published run, in the sentences of the screen."""
     shown = quick(published("cpu"))
-    lines = []
-    for line in screens.head_lines(shown):
-        lines.append(re.sub(r"^( *)([^:]*:)", r"\1\1- **\2**", line))
-    advice = advice_of(shown)
-    if advice:
-        lines.append(f"- {advice.heading}".replace("those above", "both"))
-        for frameworks, code in advice.lines:
-            lines.append(f"    - {frameworks}: `{code}`")
-    last = " ".join([*screens.sure_lines(shown), *screens.proof_lines(shown)])
-    last = last.replace(screens.STAR, "Tied: not told apart at 95%.")
-    lines.append(f"- {last}")
-    return "\n".join(lines)
+    paragraphs = []
+    for situation in told(shown):
+        text = " ".join(situation.sentences)
+        paragraphs.append(f"**{situation.subject}** ({situation.loop}). {text}")
+    paragraphs.append(f"Measured on {measured_on(shown.run)}.")
+    return "\n\n".join(paragraphs)
+
+
+def answer_rows() -> str:
+    """The times of the published run as documented: a row for each situation."""
+    shown = quick(published("cpu"))
+    rows = []
+    for situation in shown.situations:
+        for row in situation.rows:
+            ranking = row.rankings[DOCUMENTED]
+            cells = [_answer_cell(ranking, port) for port in shown.ports]
+            rows.append((f"{SUBJECTS[row.phase]}: {in_words(row)}", *cells))
+    return table(["as documented", *map(name_of, shown.ports)], rows)
+
+
+def _answer_cell(ranking: Ranking, port: str) -> str:
+    text = _whole(cell(ranking, port).removesuffix(" *"))
+    return f"**{text}**" if port in ranking.best else text
 
 
 def screen() -> str:
     """What the published run was measured on and with, and its screen."""
     shown = published("cpu")
-    lines = "\n".join(["```text", *screens.answer_lines(shown), "```"])
-    return "\n\n".join([*provenance_lines(shown.run), lines])
+    text = io.StringIO()
+    console = Console(width=WIDTH, file=text)
+    for part in answer_screen(shown):
+        console.print(part, markup=False, highlight=False)
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    block = "\n".join(["```text", *lines, "```"])
+    return "\n\n".join([*provenance_lines(shown.run), block])
 
 
 def sizes() -> str:

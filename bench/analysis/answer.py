@@ -2,17 +2,15 @@
 fastest.
 
 A framework is never represented by the best of its call styles: menus of different
-length would be ranked. The fastest that keeps what the documented style keeps stands
-beside them, as advice. Plain JAX is what ratios are to; it is no framework, and does
+length would be ranked. What could be called instead of the documented call stands
+beside it, as advice. Plain JAX is what ratios are to; it is no framework, and does
 not compete.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 from scipy.stats import t
 
 from ...common.gru.kernels import STOCK
@@ -24,39 +22,43 @@ from ..results.proof import Proof, proofs_of
 from .benchmarks import Benchmark, Results
 from .merge import baseline_of, judged_by_other_clock
 from .pairs import Difference, difference, labelled
-from .statistics import CONFIDENCE, between_runs, enough_rounds
+from .ranking import Ranking, rank
+from .statistics import CONFIDENCE, between_runs
 
 #: The labels of the call styles in which frameworks are compared.
 COMPARED = (DOCUMENTED, FUNCTIONAL)
-#: The clock of a situation: an agent waits for each step, a training loop for none.
+#: The phases that are told, in this order; where both of the first two were timed, they
+#: alone.
+PHASES = ("step", "train_step", "forward", "gradient")
+MAIN = PHASES[:2]
+#: The usual clock of a phase: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
+#: The functional style is advised only where it is so many times as fast as the styles
+#: that keep updates.
+FUNCTIONAL_GAIN = 1.05
 POWER = 0.8  # a difference counts as seen if a run finds it with this probability
 #: A noise floor above this hides differences by which one would choose:
 #: "indistinguishable" then tells more about the machine than about the arms.
 NOISY_FLOOR = 0.10
 
 
-class AnswerRow(Struct, frozen=True, kw_only=True):
-    """One phase of one workload, by one clock: the arms of which its table has the
-    times.
+class Alternative(Struct, frozen=True):
+    """A framework's call that may replace the documented one."""
 
-    The fastest are the ports than which no other is faster, and whose time is below
-    that of each slower one: all, where they are not told apart; none, where too few
-    rounds were measured to tell, or there is nothing to compare.
-    """
+    benchmark: Benchmark
+    difference: Difference  # the documented call over it
+
+
+class AnswerRow(Struct, frozen=True, kw_only=True):
+    """One phase of one workload, by one clock."""
 
     baseline: Benchmark  # plain JAX
-    cells: dict[str, dict[str, Benchmark]]  # by label, one of COMPARED, and by port
-    fastest: dict[str, list[str]]  # by label
-    pairs: dict[str, dict[tuple[str, str], Difference]]  # by label, and by two ports
-    #: By port, the fastest of its styles with `keeps_updates`, if it has any.
-    keeping: dict[str, Benchmark]
-    #: By port, its documented style against that one, or else the functional one.
-    advised: dict[str, Difference]
+    #: By label, one of COMPARED.
+    rankings: dict[str, Ranking]
+    #: By port, what could be called instead of its documented call.
+    alternatives: dict[str, Alternative]
     #: Difference from plain JAX, as a fraction, that is found four times in five.
     least: float | None
-    #: By the clock of its situation, where another leads; see `CLOCKS`.
-    other: "AnswerRow | None" = None
 
     @property
     def workload(self) -> Sized:
@@ -71,14 +73,23 @@ class AnswerRow(Struct, frozen=True, kw_only=True):
         """The clock of its times."""
         return self.baseline.clock
 
-    def apart(self, b: Benchmark) -> str | None:
-        """Why an arm is not compared with the others; None where it is.
+    @property
+    def is_usual(self) -> bool:
+        """Whether its clock is the one by which people use the phase; see `CLOCKS`."""
+        return self.clock == CLOCKS.get(self.phase, self.clock)
 
-        It is not if it ran on another device than plain JAX.
-        """
-        if b.facts.backend == self.baseline.facts.backend:
-            return None
-        return f"it ran on {b.facts.device}"
+    @property
+    def is_noisy(self) -> bool:
+        """Whether noise hides differences by which one would choose."""
+        return self.baseline.floor > NOISY_FLOOR
+
+
+class Situation(Struct, frozen=True):
+    """One phase by one clock, at each size that was measured."""
+
+    phase: str
+    clock: Clock
+    rows: list[AnswerRow]
 
 
 class Answer(Struct, frozen=True):
@@ -86,13 +97,39 @@ class Answer(Struct, frozen=True):
 
     run: Results
     ports: list[str]  # those of the rows, in order, without plain JAX
-    rows: list[AnswerRow]
+    rows: list[AnswerRow]  # by each clock
     #: Of each port and kernel; None where equality was not measured before timing.
     proofs: list[Proof] | None
     missing: dict[str, str]  # ports that are not available, with the reason
     #: Other arms without a number, by name: the reason, and in how many rows.
     untimed: dict[str, tuple[str, int]]
     processes: int
+
+    @property
+    def situations(self) -> list[Situation]:
+        """The rows in which a reader looks for an answer, by phase.
+
+        One step and training stand for all phases where both were timed. A row by
+        another clock than the usual one stands in for it where that has no number.
+        """
+        phases = set()
+        usual = set()
+        for row in self.rows:
+            phases.add(row.phase)
+            if row.is_usual:
+                usual.add((str(row.workload), row.phase))
+        shown = MAIN if phases.issuperset(MAIN) else PHASES
+
+        situations = []
+        for phase in shown:
+            rows = []
+            for row in self.rows:
+                is_best = row.is_usual or (str(row.workload), row.phase) not in usual
+                if row.phase == phase and is_best:
+                    rows.append(row)
+            for clock, alike in grouped(rows, lambda row: row.clock).items():
+                situations.append(Situation(phase, clock, alike))
+        return situations
 
 
 def answer(run: Results) -> Answer:
@@ -105,13 +142,15 @@ def answer(run: Results) -> Answer:
         if group[0].arm.division != STOCK:
             continue
         row = _row(group)
-        if row.cells:
-            rows.append(_with_other_clock(row, group))
+        if row.rankings:
+            rows.append(row)
+            if not row.is_usual:
+                rows += _by_usual_clock(group)
 
     timed_ports = set()
     for row in rows:
-        for cells in row.cells.values():
-            timed_ports |= cells.keys()
+        for ranking in row.rankings.values():
+            timed_ports |= ranking.benchmarks.keys()
     ports = [port for port in run.trigru.plan.ports if port in timed_ports]
 
     missing = {u.arm.port: u.reason for u in run.untimed if u.arm.style is None}
@@ -131,89 +170,78 @@ def answer(run: Results) -> Answer:
     )
 
 
-def _with_other_clock(row: AnswerRow, group: Sequence[Benchmark]) -> AnswerRow:
-    """A row that also has that of its situation's clock, where another one leads."""
-    if row.clock == CLOCKS.get(row.phase, row.clock):
-        return row
-    others = list(judged_by_other_clock(group).values())
-    return replace(row, other=_row(others)) if others else row
+def _by_usual_clock(group: Sequence[Benchmark]) -> list[AnswerRow]:
+    """The row of a group by the usual clock of its phase, which does not lead.
+
+    No row where that clock has too few times.
+    """
+    by_other_clock = list(judged_by_other_clock(group).values())
+    return [_row(by_other_clock)] if by_other_clock else []
 
 
 def _row(group: Sequence[Benchmark]) -> AnswerRow:
     baseline = baseline_of(group)
     by_label = {label: labelled(group, label) for label in COMPARED}
-    keeping = _fastest_that_keep(group, by_label[DOCUMENTED])
-    row = AnswerRow(
+    rankings = {}
+    for label, by_port in by_label.items():
+        frameworks = {p: b for p, b in by_port.items() if p != baseline.arm.port}
+        if frameworks:
+            not_compared = _on_other_devices(frameworks, baseline)
+            rankings[label] = rank(group, frameworks, not_compared)
+
+    return AnswerRow(
         baseline=baseline,
-        cells={},
-        fastest={},
-        pairs={},
-        keeping=keeping,
-        advised=_advised(group, by_label, keeping),
+        rankings=rankings,
+        alternatives=_alternatives(group, by_label),
         least=least_seen(group),
     )
-    for label, benchmarks in by_label.items():
-        cells = {p: b for p, b in benchmarks.items() if p != baseline.arm.port}
-        if cells:
-            compared = {p: b for p, b in cells.items() if not row.apart(b)}
-            pairs = {}
-            for one, other in combinations(compared, 2):
-                pairs[one, other] = difference(group, compared[one], compared[other])
-            row.cells[label] = cells
-            row.pairs[label] = pairs
-            row.fastest[label] = _fastest(compared, pairs)
-    return row
 
 
-def _fastest(
-    cells: Mapping[str, Benchmark], pairs: Mapping[tuple[str, str], Difference]
-) -> list[str]:
-    """The ports that are the fastest; see `AnswerRow`."""
-    if len(cells) < 2:
+def _on_other_devices(
+    frameworks: Mapping[str, Benchmark], baseline: Benchmark
+) -> dict[str, str]:
+    """The ports that ran on another device than plain JAX, and on which."""
+    apart = {}
+    for port, b in frameworks.items():
+        if b.facts.backend != baseline.facts.backend:
+            apart[port] = f"it ran on {b.facts.device}"
+    return apart
+
+
+def _alternatives(
+    group: Sequence[Benchmark], by_label: Mapping[str, Mapping[str, Benchmark]]
+) -> dict[str, Alternative]:
+    """By port, the fastest of its styles that keep updates and its functional style.
+
+    The functional style, which asks more changes of a user, has to be faster by
+    FUNCTIONAL_GAIN.
+    """
+    alternatives = {}
+    for port, documented in by_label[DOCUMENTED].items():
+        candidates = _that_keep_updates(group, port)
+        fastest = min(candidates, key=lambda b: b.median_s, default=None)
+        functional = by_label[FUNCTIONAL].get(port)
+        if functional is not None:
+            limit_s = functional.median_s * FUNCTIONAL_GAIN
+            if fastest is None or limit_s < fastest.median_s:
+                fastest = functional
+        if fastest is not None and fastest is not documented:
+            d = difference(group, documented, fastest)
+            alternatives[port] = Alternative(fastest, d)
+    return alternatives
+
+
+def _that_keep_updates(group: Sequence[Benchmark], port: str) -> list[Benchmark]:
+    """The arms of a port in styles with `keeps_updates`."""
+    if port not in port_names() or unavailable(port):
         return []
-    if not enough_rounds(next(iter(cells.values())).process):
-        return []
-    slower = set()
-    for (one, other), d in pairs.items():
-        if d.is_real:
-            slower.add(one if d.verdict == "slower" else other)
-    # where a port that was shown to be slower has a smaller time, a port with a larger
-    # time is too noisy to be called the fastest
-    limit_s = min((cells[port].median_s for port in slower), default=np.inf)
-    rest = [port for port in cells if port not in slower]
-    return [port for port in rest if cells[port].median_s < limit_s]
-
-
-def _fastest_that_keep(
-    group: Sequence[Benchmark], documented: Mapping[str, Benchmark]
-) -> dict[str, Benchmark]:
-    """By port, the fastest of its styles that keep updates, if it has any."""
-    fastest = {}
-    for port in documented:
-        if port not in port_names() or unavailable(port):
-            continue
-        styles = [s.name for s in get_port(port).call_styles if s.keeps_updates]
-        for b in group:
-            is_usual = (b.arm.port, b.arm.kernel, b.arm.way) == (port, STOCK, "")
-            if not is_usual or b.arm.style not in styles:
-                continue
-            if port not in fastest or b.median_s < fastest[port].median_s:
-                fastest[port] = b
-    return fastest
-
-
-def _advised(
-    group: Sequence[Benchmark],
-    by_label: Mapping[str, Mapping[str, Benchmark]],
-    keeping: Mapping[str, Benchmark],
-) -> dict[str, Difference]:
-    """By port, its documented style against the one that is advised instead."""
-    documented = by_label[DOCUMENTED]
-    advised = {}
-    for port, b in {**by_label[FUNCTIONAL], **keeping}.items():
-        if port in documented and documented[port] is not b:
-            advised[port] = difference(group, documented[port], b)
-    return advised
+    styles = [s.name for s in get_port(port).call_styles if s.keeps_updates]
+    arms = []
+    for b in group:
+        is_usual = (b.arm.port, b.arm.kernel, b.arm.way) == (port, STOCK, "")
+        if is_usual and b.arm.style in styles:
+            arms.append(b)
+    return arms
 
 
 def least_seen(group: Sequence[Benchmark]) -> float | None:

@@ -14,3 +14,8 @@ class TimeComparison(Struct, frozen=True):
     ratio: float
     low: float
     high: float
+
+    @property
+    def turned(self) -> "TimeComparison":
+        """The time of the other over that of this one."""
+        return TimeComparison(1 / self.ratio, 1 / self.high, 1 / self.low)

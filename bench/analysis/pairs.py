@@ -12,7 +12,6 @@ from itertools import takewhile
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from ...common.gru.kernels import STOCK
 from ...common.port.hlo import ProgramFacts
@@ -255,7 +254,5 @@ def speedups(results: Results, over: Over = "stock") -> list[Speedup]:
 
 def _speedup(b: Benchmark, other: Benchmark) -> Speedup:
     comparison, word = _compared(b, other)
-    ratio, low, high = astuple(comparison)
-    inverse = TimeComparison(1 / ratio, 1 / high, 1 / low)
     name = b.name if b.arm.way else other.name
-    return Speedup(b, other, name, inverse, word)
+    return Speedup(b, other, name, comparison.turned, word)

@@ -20,6 +20,7 @@ from ..processes.scratch import now
 from ..proving.compiled_programs import programs_folder
 from ..proving.prover import Prover
 from ..reporting.answer import show_run
+from ..reporting.answer_page import answer_page
 from ..reporting.console import Progress, say
 from ..results.arm import NOT_PROVEN, Arm, Load, Plan, Untimed
 from ..results.files import FILE, PARTIAL, Journal, ResumeError, command_line, save
@@ -28,7 +29,7 @@ from ..results.run import Begun, Ended
 from ..timing.machine import commit_of_trigru, load_average, versions_of
 from ..timing.supervisor import run
 from .options import checks_of
-from .report import PAGE, run_page, write_page
+from .report import PAGE, write_page
 from .verify import Verified, verify_ports
 
 #: Equality is checked over at most so many devices, as by `trigru verify --devices`.
@@ -265,7 +266,7 @@ def save_page(results: Results, folder: Path) -> None:
     """Write the page of a run beside its results."""
     path = folder / PAGE
     try:
-        write_page(path, run_page(results))
+        write_page(path, answer_page(results))
     except OSError:
         say(
             f"The page {path} is not written: trigru report {folder} --output {folder} "

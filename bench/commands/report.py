@@ -1,7 +1,6 @@
 """`trigru report`: the answer of a run on one screen, its tables and its page."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,21 +8,18 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import COMPARED, answer
+from ..analysis.answer import COMPARED
 from ..analysis.benchmarks import Results
 from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..analysis.timings import Kind, Timing, timings
-from ..reporting.answer import head_lines, more_lines, show_run
+from ..reporting.answer import show_run
+from ..reporting.answer_page import answer_page
 from ..reporting.console import say, show_lines
 from ..reporting.diff import diff_tables, outcome
-from ..reporting.equality import equality_tables
 from ..reporting.exports import FileFormat, exported
-from ..reporting.naming import load_warnings, origin_lines, provenance_lines
-from ..reporting.page import sheet
-from ..reporting.pivot import style_table
-from ..reporting.plots import answer_picture
-from ..reporting.times import time_tables
+from ..reporting.naming import origin_lines
+from ..reporting.page import Page, Paragraphs, html_of, origin_fold
 from .arguments import Names
 from .options import choose
 
@@ -78,7 +74,7 @@ def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
         run = load(path)
         show_run(run, details=details)
         if output is not None:
-            write_page(output / PAGE, run_page(run))
+            write_page(output / PAGE, answer_page(run))
 
 
 def _chosen_rows(
@@ -125,30 +121,18 @@ def _choose(
     return choose(f"{kind} of these results", names, list(dict.fromkeys(measured)))
 
 
-def run_page(run: Results) -> str:
-    """The page of a run: its answer in sentences, a picture and tables."""
-    answer_of_run = answer(run)
-    lines = [*load_warnings(run.trigru), *head_lines(answer_of_run)]
-    pictures = []
-    if answer_of_run.rows:
-        pictures.append(answer_picture(answer_of_run))
-    tables = [
-        *style_table(run, "time"),
-        *equality_tables(run.trigru.begun.equality or []),
-        *time_tables(run),
-    ]
-    folded = [replace(table, detail=True) for table in tables]
-    more = more_lines(answer_of_run)
-    origin = provenance_lines(run)
-    return sheet("linen, NNX and Equinox", lines, pictures, folded, origin, more)
-
-
 def diff_page(diff: Diff) -> str:
     """The page of what changed between two runs."""
     origin = []
     for name, run in (("OLD", diff.old), ("NEW", diff.new)):
         origin += [f"{name}: {line}" for line in origin_lines(run)]
-    return sheet("what changed", outcome(diff), [], diff_tables(diff), origin)
+    page = Page(
+        "What changed between two runs",
+        lead=[Paragraphs(outcome(diff))],
+        sections=diff_tables(diff),
+        folds=[origin_fold(origin)],
+    )
+    return html_of(page)
 
 
 def write_page(path: Path, page: str) -> None:

@@ -1,18 +1,23 @@
 """Lines, tables and progress on the terminal, with all text in them made inert."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import typer
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ...common.errors import for_terminal
 from ..processes.interrupts import raise_if_interrupted
+from ..results.grouping import grouped
+
+#: The columns of a screen.
+WIDTH = 80
 
 
 class Words(str):
@@ -24,6 +29,10 @@ class Words(str):
 
 class Prose(Words):
     """The heading of a column of words that may be folded if the table is too wide."""
+
+
+class Best(str):
+    """A cell that is shown in bold."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +93,62 @@ def show_lines(lines: Iterable[str]) -> None:
         typer.echo(for_terminal(line))
 
 
+def show_parts(parts: Iterable[RenderableType]) -> None:
+    """Print paragraphs and tables to stdout, folded at the terminal's width."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
+
+
+def paragraph(text: str, *, indent: int = 0, bold: bool = False) -> RenderableType:
+    """A text that is folded at the terminal's width, in the colour of its first
+    word.
+    """
+    shown = _text(text)
+    if bold:
+        shown.stylize("bold")
+    return Padding(shown, (0, 0, 0, indent), expand=False)
+
+
 def terminal(sections: Iterable[Section]) -> RenderableType:
-    """For a terminal of 100 columns."""
+    """For a terminal of 100 columns. Tables that have the same columns are aligned."""
+    sections = list(sections)
+    by_columns = grouped(sections, lambda section: section.columns[1:])
+    widths = {columns: _widths(alike) for columns, alike in by_columns.items()}
     parts: list[RenderableType] = []
     for section in sections:
         parts.append(Text(for_terminal(section.title), style="bold"))
         if section.rows:
-            parts.append(_terminal_table(section))
+            parts.append(_terminal_table(section, widths[section.columns[1:]]))
         for note in section.notes:
             parts.append(_text(note))
         parts.append(Text())
     return Group(*parts)
 
 
-def _terminal_table(section: Section) -> Table:
+def _widths(sections: Iterable[Section]) -> list[int]:
+    """The width of the widest cell in each column of some tables."""
+    widths: dict[int, int] = {}
+    for section in sections:
+        for row in (section.columns, *section.rows):
+            for number, cell in enumerate(row):
+                length = len(for_terminal(cell))
+                widths[number] = max(widths.get(number, 0), length)
+    return list(widths.values())
+
+
+def _terminal_table(section: Section, widths: Sequence[int]) -> Table:
     gap = 1 if len(section.columns) < 7 else 0  # more fit 100 characters without
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0))
-    for column, side in zip(section.columns, section.alignments, strict=True):
+    for number, column in enumerate(section.columns):
+        is_prose = isinstance(column, Prose)
         table.add_column(
             Text(for_terminal(column)),
-            justify=side,
-            no_wrap=not isinstance(column, Prose),
+            justify=section.alignments[number],
+            min_width=None if is_prose else widths[number],
+            no_wrap=not is_prose,
             overflow="fold",
         )
     for row in section.rows:
@@ -123,6 +167,8 @@ _COLOURS = {
 
 
 def _text(text: str) -> Text:
+    if isinstance(text, Best):
+        return Text(for_terminal(text), style="bold")
     for word, colour in _COLOURS.items():
         if text.startswith(word):
             return Text(for_terminal(text), style=colour)

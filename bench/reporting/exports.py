@@ -14,11 +14,12 @@ from ...common.errors import for_terminal
 from ..analysis.answer import Answer, AnswerRow, answer
 from ..analysis.benchmarks import Benchmark, Results
 from ..analysis.pairs import Difference
+from ..analysis.ranking import Ranking
 from ..analysis.timings import Kind, Timing
 from .markdown import markdown_section
 from .naming import origin_lines, versions_text
 from .numbers import json_text
-from .page import sheet
+from .page import Page, html_of, origin_fold
 from .pivot import pivoted
 
 FileFormat = Literal["markdown", "csv", "json", "html"]
@@ -43,7 +44,7 @@ def exported(
     origin = []
     for run in runs:
         origin += origin_lines(run)
-    return sheet("times", [], [], [table], origin)
+    return html_of(Page("Times", sections=[table], folds=[origin_fold(origin)]))
 
 
 def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
@@ -95,28 +96,43 @@ def answer_record(answer: Answer) -> dict[str, Any]:
 
 
 def _row_record(row: AnswerRow) -> dict[str, Any]:
-    cells = {}
-    for label, arms in row.cells.items():
-        cells[label] = _arm_records(row, arms)
-    pairs = {}
-    for label, differences in row.pairs.items():
-        pairs[label] = [_difference_record(d) for d in differences.values()]
-    advised = {port: _difference_record(d) for port, d in row.advised.items()}
+    alternatives = {}
+    for port, alternative in row.alternatives.items():
+        record = _arm_record(alternative.benchmark)
+        record["documented_over_it"] = _difference_record(alternative.difference)
+        alternatives[port] = record
+    styles = {}
+    for label, ranking in row.rankings.items():
+        styles[label] = _ranking_record(ranking)
     b = row.baseline
     return {
         "workload": row.workload,
         "shape": b.shape,
         "phase": row.phase,
         "clock": row.clock,
+        "usual_clock": row.is_usual,
         "floor": b.floor,
         "plain_s": b.median_s,
-        "cells": cells,
-        "fastest": row.fastest,
-        "pairs": pairs,
-        "keeping": _arm_records(row, row.keeping),
-        "advised": advised,
+        "styles": styles,
+        "alternatives": alternatives,
         "least": row.least,
-        "other": _row_record(row.other) if row.other else None,
+    }
+
+
+def _ranking_record(ranking: Ranking) -> dict[str, Any]:
+    """The frameworks in one call style, by port, and which are the fastest."""
+    frameworks = {}
+    for port, b in ranking.benchmarks.items():
+        record = _arm_record(b)
+        record["not_compared"] = ranking.not_compared.get(port)
+        d = ranking.over_leader.get(port)
+        record["over_leader"] = None if d is None else _difference_record(d)
+        frameworks[port] = record
+    return {
+        "leader": ranking.leader,
+        "best": ranking.best,
+        "frameworks": frameworks,
+        "pairs": [_difference_record(d) for d in ranking.pairs.values()],
     }
 
 
@@ -126,16 +142,12 @@ def _difference_record(d: Difference) -> dict[str, Any]:
     return asdict(d.comparison) | facts
 
 
-def _arm_records(row: AnswerRow, arms: dict[str, Benchmark]) -> dict[str, Any]:
-    """What is known of each arm in a row, by port."""
-    records = {}
-    for port, b in arms.items():
-        records[port] = {
-            "style": b.arm.style,
-            "time_s": b.median_s,
-            "ratio": b.comparison.ratio,
-            "low": b.comparison.low,
-            "high": b.comparison.high,
-            "differs": row.apart(b),
-        }
-    return records
+def _arm_record(b: Benchmark) -> dict[str, Any]:
+    """An arm's time, and its ratio to plain JAX's with the 95 % interval."""
+    return {
+        "style": b.arm.style,
+        "time_s": b.median_s,
+        "ratio": b.comparison.ratio,
+        "low": b.comparison.low,
+        "high": b.comparison.high,
+    }

@@ -9,6 +9,8 @@ import msgspec
 
 from ..analysis.comparison import TimeComparison
 
+#: An interval is wide where its upper end is more than so many times its lower one.
+WIDE = 1.5
 _TIMES = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
 _BYTES = {"GiB": 2.0**30, "MiB": 2.0**20, "KiB": 2.0**10, "B": 1.0}
 
@@ -108,6 +110,37 @@ def format_ratio(comparison: TimeComparison, verdict: str) -> str:
     digits = 2 if ratio < 10 else 1
     text = f"{ratio:.{digits}f} ±{reach:.0%}"
     return f"({text})" if verdict == "indistinguishable" else text
+
+
+def times_as_long(comparisons: Iterable[TimeComparison]) -> str:
+    """How many times as long something takes, in several places.
+
+    Where an interval is wide, its ends take the place of the estimates.
+
+    >>> times_as_long([TimeComparison(1.56, 1.5, 1.6), TimeComparison(2.13, 2.0, 2.2)])
+    '1.56 to 2.1 times'
+    >>> times_as_long([TimeComparison(5.9, 3.0, 11.8)])
+    'about 3.0 to 12 times'
+    """
+    comparisons = list(comparisons)
+    if not any(map(is_wide, comparisons)):
+        return f"{from_to([c.ratio for c in comparisons], format_factor)} times"
+    ends = []
+    for comparison in comparisons:
+        ends += [comparison.low, comparison.high]
+    return f"about {from_to(ends, format_factor)} times"
+
+
+def is_wide(comparison: TimeComparison) -> bool:
+    """Whether the ends of an interval say more than the estimate does."""
+    return comparison.high > WIDE * comparison.low
+
+
+def format_factor(ratio: float) -> str:
+    """A ratio to two or three digits, as in "1.15", "5.7" or "12"."""
+    if ratio < 1.95:
+        return f"{ratio:.2f}"
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
 
 
 def from_to(numbers: Iterable[float], text: Callable[[float], str]) -> str:

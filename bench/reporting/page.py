@@ -1,32 +1,82 @@
 """HTML pages of sentences, pictures and tables.
 
-A page is one file, which opens without a network and runs no script.
+A page is one file, which opens without a network and can be read without its script:
+that lets a button copy the code beside it.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup, escape
 
 from ...common.errors import for_terminal
+from .advice import Call
 from .console import Section
 from .plots import Picture, inline
 
 import jinja2  # isort: skip  # after what names a missing extra first
 
+#: How a sentence begins that a reader has to heed first.
+WARNINGS = ("FAILED", "INTERRUPTED", "Busy machine", "No answer can be given")
+SCRIPT = """
+for (const button of document.querySelectorAll("button")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+    button.textContent = "Copied";
+  });
+}
+"""
 
-def sheet(
-    title: str,
-    lines: Sequence[str],
-    pictures: Iterable[Picture],
-    sections: Iterable[Section],
-    origin: Sequence[str],
-    more: Sequence[str] = (),
-) -> str:
-    """A page of sentences, pictures, more sentences, tables, and where they come from.
 
-    All of its text is escaped, and has its control characters shown. Of the tables,
-    only details fold out.
+@dataclass(frozen=True)
+class Paragraphs:
+    """Sentences that belong together."""
+
+    lines: Sequence[str]  # in which code stands between grave accents
+    heading: str = ""
+    small: str = ""  # beside the heading
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sentences and tables that a reader folds out."""
+
+    title: str
+    hint: str  # what is in it
+    sections: Sequence[Section] = ()
+    lines: Sequence[str] = ()
+
+
+def origin_fold(lines: Sequence[str]) -> Fold:
+    """Where the numbers of a page come from."""
+    hint = "what was run, where and with what"
+    return Fold("Machine and versions", hint, lines=lines)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on a page, from its top to its end."""
+
+    title: str
+    origin: str = ""  # the machine and versions, in a line
+    warnings: Sequence[str] = ()
+    lead: Sequence[Paragraphs] = ()
+    #: By how they are shown: "wide" on a desktop, "narrow" on a phone, "" on both.
+    pictures: Sequence[tuple[str, Picture]] = ()
+    calls_heading: str = ""
+    calls: Sequence[Call] = ()
+    sections: Sequence[Section] = ()
+    folds: Sequence[Fold] = ()
+
+
+def html_of(page: Page) -> str:
+    """The HTML of a page.
+
+    All of its text is escaped, and has its control characters shown.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -37,15 +87,18 @@ def sheet(
         lstrip_blocks=True,
     )
     environment.filters["coded"] = _coded
-    page = environment.get_template("page.html").render(
-        title=title,
-        lines=lines,
-        more=more,
-        sections=sections,
-        provenance=origin,
-        pictures=[Markup(inline(picture)) for picture in pictures],
+    pictures = []
+    for shown, picture in page.pictures:
+        pictures.append({"shown": shown, "svg": Markup(inline(picture))})
+    digest = hashlib.sha256(SCRIPT.encode()).digest()
+    html = environment.get_template("page.html").render(
+        page=page,
+        pictures=pictures,
+        warnings=WARNINGS,
+        script=Markup(SCRIPT),
+        script_hash=f"sha256-{b64encode(digest).decode()}",
     )
-    return page.lstrip()
+    return html.lstrip()
 
 
 def _finalize(value: object) -> str:

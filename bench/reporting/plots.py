@@ -8,19 +8,14 @@ import io
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ...common.errors import for_terminal
-from ..analysis.answer import COMPARED, Answer, AnswerRow
-from ..analysis.benchmarks import Benchmark
-from .naming import CALLED, PHASES, measured_on, name_of
-from .numbers import format_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,150 +54,6 @@ class Picture:
 
     figure: "Figure"
     description: str
-
-
-def answer_picture(answer: Answer) -> Picture:
-    """The picture of an answer, with its times in words."""
-    texts = []
-    for label in COMPARED:
-        cells = [row.cells.get(label, {}) for row in answer.rows]
-        texts += _description(CALLED[label].capitalize(), answer.rows, cells)
-    keeping = [row.keeping for row in answer.rows]
-    title = "Half filled, the fastest that keeps state"
-    texts += _description(title, answer.rows, keeping)
-    return Picture(answer_figure(answer), " ".join(texts))
-
-
-def _description(
-    title: str, rows: Sequence[AnswerRow], cells: Sequence[Mapping[str, Benchmark]]
-) -> list[str]:
-    """The times of a call style in words: of each row the arms by port; none of
-    none.
-    """
-    texts = []
-    for row, arms in zip(rows, cells, strict=True):
-        times = [f"{name_of(p)} {format_time(b.median_s)}" for p, b in arms.items()]
-        if times:
-            phase = f"{PHASES[row.phase]}, {row.baseline.shape}"
-            texts.append(f"{phase}: {', '.join(times)}")
-    if not texts:
-        return []
-    return [
-        f"{title}: time of a call over plain JAX's, with 95 % intervals. "
-        f"{'; '.join(texts)}."
-    ]
-
-
-def answer_figure(answer: Answer) -> "Figure":
-    """A line for each framework in each row, over plain JAX.
-
-    A mark is hollow as documented, and filled in functional style. Half filled is the
-    fastest style of a framework that keeps state, where that is neither.
-    """
-    ports_of_rows = [_timed_ports(answer, row) for row in answer.rows]
-    height = sum(HEADING + len(ports) + GAP for ports in ports_of_rows)
-    with drawing():
-        from matplotlib.figure import Figure
-
-        # inches: as wide as a phone's screen; lines, and margins with the legend
-        figure = Figure(figsize=(4.4, 0.2 * height + 1.3 + 0.25), layout="constrained")
-        axes = figure.subplots()
-        beside: dict[str, Any] = {
-            "xycoords": axes.get_yaxis_transform(),
-            "va": "center",
-            "annotation_clip": False,
-        }
-        names: dict[float, str] = {}
-        spans: list[tuple[float, float]] = []
-        y = 0.0
-        for row, ports in zip(answer.rows, ports_of_rows, strict=True):
-            heading = for_terminal(f"{PHASES[row.phase]}, {row.baseline.shape}")
-            axes.annotate(heading, (0.01, y), weight="bold", **beside)
-            y += HEADING
-            spans.append((y - 0.5, y - 0.5 + len(ports)))
-            _draw_floor(axes, spans[-1], row.baseline.floor)
-            for port in ports:
-                times = _draw_port(axes, y, answer, row, port)
-                axes.annotate(times, (1.02, y), **beside)
-                names[y] = for_terminal(name_of(port))
-                y += 1
-            y += GAP
-        axes.set_ylim(height, -0.7)
-        axes.set_yticks(list(names), list(names.values()))
-        axes.tick_params(axis="y", length=0)
-        _ratio_axis(axes, spans)
-        origin = wrap(for_terminal(measured_on(answer.run)), 50)
-        axes.set_xlabel("\n".join([axes.get_xlabel(), *origin]))
-        legend = ["○ as documented", "● functional style"]
-        if any(row.keeping for row in answer.rows):
-            legend.insert(1, "◐ faster, keeps state")
-        figure.suptitle("    ".join(legend), fontsize=9)
-    return figure
-
-
-def _timed_ports(answer: Answer, row: AnswerRow) -> list[str]:
-    timed = set()
-    for cells in row.cells.values():
-        timed |= cells.keys()
-    return [port for port in answer.ports if port in timed]
-
-
-def _draw_floor(axes: "Axes", span: tuple[float, float], floor: float) -> None:
-    """Shade the noise floor about 1, over the lines of a row."""
-    from matplotlib.patches import Rectangle
-
-    top, bottom = span
-    low = 1 / (1 + floor)
-    width = 1 + floor - low
-    shade = Rectangle(
-        (low, top), width, bottom - top, color=GREY, alpha=0.35, linewidth=0
-    )
-    axes.add_patch(shade)
-
-
-def _draw_port(
-    axes: "Axes", y: float, answer: Answer, row: AnswerRow, port: str
-) -> str:
-    """Draw a framework's line, from the documented call to the functional one.
-
-    Returns its times.
-    """
-    by_name = {}
-    for cells in row.cells.values():
-        if port in cells:
-            by_name[cells[port].name] = cells[port]
-    shown = list(by_name.values())
-
-    colour = colour_of(port, answer.ports)
-    ratios = [b.comparison.ratio for b in shown]
-    level = [y] * len(shown)
-    axes.plot(ratios, level, color=colour, linewidth=0.8, alpha=0.6)
-    mark: dict[str, Any] = {
-        "marker": marker_of(answer.ports.index(port)),
-        "markersize": 4.5,
-        "color": colour,
-    }
-    for b in shown:
-        c = b.comparison
-        axes.errorbar(
-            [c.ratio],
-            [y],
-            xerr=[[c.ratio - c.low], [c.high - c.ratio]],
-            markerfacecolor=colour if b is shown[-1] else "none",
-            linewidth=1.4,
-            capsize=2.5,
-            **mark,
-        )
-    keeping = row.keeping.get(port)
-    if keeping:
-        axes.plot(
-            [keeping.comparison.ratio],
-            [y],
-            fillstyle="left",
-            markerfacecoloralt="none",
-            **mark,
-        )
-    return " → ".join(format_time(b.median_s) for b in shown)
 
 
 def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:

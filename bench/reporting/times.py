@@ -165,17 +165,22 @@ def _time_notes(benchmarks: list[Benchmark]) -> list[str]:
 def _explanation(b: Benchmark, benchmarks: list[Benchmark]) -> str:
     """What causes the difference of an arm from its framework's functional style."""
     d = pairs.difference(benchmarks, b, pairs.reference_of(b, benchmarks))
-    cause = CAUSES[d.cause]
-    if d.cause in ("style", "program") and not d.same_program:
-        counts = [f"{mine} {name}, not {its}" for name, mine, its in d.counts]
-        if counts:
-            cause = f"{cause}, of {', '.join(counts)}"
-        else:
-            cause = f"{cause}, with as many products, loops, transposes and fusions"
     middle = _microseconds(d.difference_s)
     low = _microseconds(d.difference_low_s)
     high = _microseconds(d.difference_high_s)
-    return f"{b.name}: {cause}: {middle} [{low}, {high}] µs a call over {d.other}."
+    more = f"{middle} [{low}, {high}] µs a call over {d.other}"
+    return f"{b.name}: {cause_text(d)}: {more}."
+
+
+def cause_text(d: pairs.Difference) -> str:
+    """The cause of a difference, with the operations that one program has more."""
+    cause = CAUSES[d.cause]
+    if d.cause not in ("style", "program") or d.same_program:
+        return cause
+    counts = [f"{mine} {name}, not {its}" for name, mine, its in d.counts]
+    if counts:
+        return f"{cause}, of {', '.join(counts)}"
+    return f"{cause}, with as many products, loops, transposes and fusions"
 
 
 def _microseconds(seconds: float) -> str:

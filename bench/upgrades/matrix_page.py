@@ -12,7 +12,7 @@ from ...common.files import write_whole
 from ..reporting.console import Progress, Prose, Section, say, show
 from ..reporting.findings import Finding, Format, written
 from ..reporting.markdown import markdown
-from ..reporting.page import sheet
+from ..reporting.page import Page, html_of
 from ..results.machine import version_differences
 from .environments import Environments
 from .matrix import FILE, Facts, Matrix, MatrixRow, fill
@@ -59,13 +59,13 @@ def matrix(
 
     sections = matrix_tables(filled)
     picture = matrix_picture(filled)
-    pictures = [] if picture is None else [picture]
+    pictures = [] if picture is None else [("", picture)]
     command = " ".join(filled.command)
     origin = [f"{filled.datetime}, {filled.device}: {command}"]
     tables = markdown("Version sets", origin, sections)
-    page = sheet("version sets", [], pictures, sections, origin)
+    page = Page("Version sets", origin[0], pictures=pictures, sections=sections)
     write_whole(output / TABLES, tables.encode())
-    write_whole(output / PAGE, page.encode())
+    write_whole(output / PAGE, html_of(page).encode())
 
     if format == "text":
         show(sections, details=details)

@@ -57,7 +57,7 @@ def test_on_devices_each_port_is_timed_in_each_way_and_frameworks_are_compared_o
         assert all(b.facts.gate <= 1 for b in found.values()), (
             "each is compared with the oracle"
         )
-    cells = answer(run).rows[0].cells["documented"]
+    cells = answer(run).rows[0].rankings["documented"].benchmarks
     assert {port: cell.arm.style for port, cell in cells.items()} == {
         "nnx": "nnx.jit",
         "equinox": "filter_jit",

@@ -85,7 +85,7 @@ def test_every_measurement_is_kept(folder):
 
 def test_report_prints_the_screen_again(folder):
     result = compared(folder, *LINEN)
-    assert "\nSame results: " in result.stdout
+    assert "linen passed " in result.stdout
     assert invoke("report", str(folder)).stdout == result.stdout
     details = invoke("report", str(folder), "--details").stdout
     assert "Equality with the NumPy oracle" in details

@@ -2,11 +2,14 @@
 pictures.
 """
 
+import hashlib
+from base64 import b64encode
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib
 import msgspec
+import numpy as np
 import pytest
 from support.runs import (
     EQUAL,
@@ -20,16 +23,11 @@ from support.runs import (
     with_provenance,
 )
 from trigru.bench.analysis.answer import answer
-from trigru.bench.commands.report import run_page
+from trigru.bench.reporting.answer_page import answer_page
+from trigru.bench.reporting.bars import answer_picture
 from trigru.bench.reporting.numbers import format_time
-from trigru.bench.reporting.plots import (
-    BLUE,
-    INK,
-    Picture,
-    answer_figure,
-    inline,
-    themed,
-)
+from trigru.bench.reporting.page import SCRIPT
+from trigru.bench.reporting.plots import BLUE, INK, themed
 from trigru.bench.reporting.times import time_tables
 from trigru.bench.results.arm import Untimed
 
@@ -70,6 +68,13 @@ OWN_ELEMENTS = {
     "text",
     "clippath",
     "rect",
+    "main",
+    "small",
+    "span",
+    "br",
+    "b",
+    "button",
+    "script",
 }
 pytestmark = pytest.mark.usefixtures("quick_bootstrap")
 
@@ -90,7 +95,7 @@ class Page(HTMLParser):
 
 
 def page(run):
-    return Page(run_page(run))
+    return Page(answer_page(run))
 
 
 @pytest.fixture(scope="module")
@@ -98,38 +103,49 @@ def run():
     return with_provenance(draw_run(3, processes=3, rounds=5), equality=[EQUAL])
 
 
-def test_it_has_all_tables_of_a_run_and_its_times(run):
-    read = page(run)
-    assert {*read.texts} >= {
-        "Equality with the NumPy oracle",
-        *(section.title for section in time_tables(run)),
-    }
-    (row, *_) = answer(run).rows
-    time = format_time(row.cells["documented"]["nnx"].median_s)
-    assert any(
-        text.startswith(time)
-        for text in read.texts[read.texts.index("Time per call") :]
-    )
+def test_the_answer_comes_first_and_all_else_folds_out(run):
+    html = answer_page(run)
     parts = (
-        "Training updates (each call waited for), ",
+        "<h1>The same GRU in ",
+        "<h2>Training <small>each call waited for</small>",
         "<svg ",
-        "<details>",
-        "Same results",
-        "<table",
+        "<h2>What to write",
+        "<details><summary>Why is one slower?",
+        "<details><summary>How sure is this?",
+        "<details><summary>What was checked before timing?",
+        "<details><summary>All times",
+        "<details><summary>Machine and versions",
     )
-    places = [read.html.index(part) for part in parts]
-    assert places == sorted(places), (
-        "the answer and its picture first, all else folds out"
-    )
-    (picture,) = (attributes for tag, attributes in read.elements if tag == "svg")
-    assert picture["role"] == "img"
-    assert f"NNX {time}" in picture["aria-label"]
-    assert "#010203" not in read.html, "ink has the colour of the page's text"
-    html = page(with_provenance(run, load=99.0)).html
-    warning = html.index('<p class="warning">Busy machine: 99.0 processes on')
-    assert warning < html.index("Training updates (each call waited for), "), (
-        "before any number"
-    )
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places)
+
+
+def test_it_has_all_tables_of_a_run(run):
+    titles = {section.title for section in time_tables(run)}
+    assert titles <= {*page(run).texts}
+    assert "Equality with the NumPy oracle" in page(run).texts
+
+
+def test_a_wide_and_a_narrow_picture_tell_the_times_in_words(run):
+    read = page(run)
+    pictures = [attributes for tag, attributes in read.elements if tag == "svg"]
+    shown = [
+        attributes["class"] for tag, attributes in read.elements if tag == "figure"
+    ]
+    assert shown == ["wide", "narrow"]
+    row = answer(run).situations[0].rows[0]
+    time = format_time(row.rankings["documented"].benchmarks["nnx"].median_s)
+    for picture in pictures:
+        assert picture["role"] == "img"
+        assert f"NNX {time}" in picture["aria-label"]
+    assert INK not in read.html, "ink has the colour of the page's text"
+
+
+def test_a_failed_proof_comes_before_any_number(run):
+    failed = with_provenance(run, equality=[replace(EQUAL, error=1.0)])
+    html = answer_page(failed)
+    warning = html.index('<p class="warning">FAILED: ')
+    assert warning < html.index("<h2>Training")
 
 
 def test_what_a_file_holds_is_text_and_nothing_runs(run):
@@ -151,7 +167,8 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
     untimed = [Untimed(make_arm(f"{HOSTILE}[x]"), HOSTILE)]
     hostile = msgspec.structs.replace(hostile, benchmarks=benchmarks, untimed=untimed)
     read = page(hostile)
-    assert {tag for tag, _ in read.elements} <= OWN_ELEMENTS, "no script is among them"
+    assert {tag for tag, _ in read.elements} <= OWN_ELEMENTS
+    assert read.html.count("<script>") == 1, "the one that copies code"
     for tag, attributes in read.elements:
         assert not {name for name in attributes if name.startswith("on")}, tag
         target = attributes.get("src") or attributes.get("href") or ""
@@ -162,61 +179,79 @@ def test_what_a_file_holds_is_text_and_nothing_runs(run):
         if a.get("http-equiv") == "Content-Security-Policy"
     )
     assert policy.startswith("default-src 'none'")
-    assert "script" not in policy
+    digest = b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    assert policy.endswith(f"script-src 'sha256-{digest}'"), "no other script runs"
+    assert f"<script>{SCRIPT}</script>" in read.html
     assert not {"\x1b", "\u202e"} & {*read.html}
     assert any("<img src=x onerror=alert(1)>" in text for text in read.texts)
 
 
-def test_the_summary_goes_from_the_documented_call_to_the_functional_one():
+def drawn(width):
     run = draw_run(1, **SMALL)
-    wide = [
-        with_facts(b, low=0.9 * b.comparison.ratio, high=1.3 * b.comparison.ratio)
-        for b in run.benchmarks
-    ]
-    found = answer(with_benchmarks(run, wide))
-    (row,) = found.rows
-    (axes,) = answer_figure(found).axes
-    linen, nnx = row.cells["documented"]["linen"], row.cells["documented"]["nnx"]
-    drawn = [container.lines[0] for container in axes.containers][:3]
-    assert [line.get_xdata()[0] for line in drawn] == [
-        linen.comparison.ratio,
-        nnx.comparison.ratio,
-        row.cells["functional"]["nnx"].comparison.ratio,
-    ]
-    assert [line.get_markerfacecolor() != "none" for line in drawn] == [
-        True,
-        False,
-        True,
-    ]
-    interval = axes.containers[0].lines[2][0].get_segments()[0][:, 0]
-    assert interval.tolist() == pytest.approx(
-        [linen.comparison.low, linen.comparison.high]
-    )
-    texts = [text.get_text() for text in axes.texts]
-    assert axes.figure.get_suptitle() == "○ as documented    ● functional style"
-    assert len([text for text in texts if "→" in text]) == 2, (
-        "linen is documented in functional style"
-    )
-    assert not any(text.get_annotation_clip() for text in axes.texts), (
-        "they stand beside the axes"
-    )
+    wide = []
+    for b in run.benchmarks:
+        ratio = b.comparison.ratio
+        wide.append(with_facts(b, low=0.9 * ratio, high=1.3 * ratio))
+    shown = answer(with_benchmarks(run, wide))
+    (axes,) = answer_picture(shown, width).figure.axes
+    return shown.situations[0].rows[0], axes
 
 
-def test_a_figure_is_laid_out_once_whatever_a_user_has_set():
+def bars_of(axes):
+    """The bars, without the fields on which they stand."""
+    return [bar for bar in axes.patches if bar.get_alpha() is None]
+
+
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_bars_are_as_long_as_times(width):
+    row, axes = drawn(width)
+    times_s = []
+    for label in ("documented", "functional"):
+        ranking = row.rankings[label]
+        times_s += [b.median_s for b in ranking.benchmarks.values()]
+    widths = np.array([bar.get_width() for bar in bars_of(axes)])
+    assert widths / widths[0] == pytest.approx(np.array(times_s) / times_s[0])
+    assert max(widths) < max(bar.get_width() for bar in axes.patches)
+
+
+def test_intervals_and_the_line_of_plain_jax_have_the_scale_of_the_bars():
+    row, axes = drawn("wide")
+    b = row.rankings["documented"].benchmarks["linen"]
+    (bar, *_) = bars_of(axes)
+    scale = bar.get_width() / b.median_s
+    low, high = axes.lines[0].get_xdata()
+    assert high - low == pytest.approx(0.4 * b.median_s * scale)
+    (dashed, *_) = [line for line in axes.lines if line.get_linestyle() == "--"]
+    plain = dashed.get_xdata()[0] - bar.get_x()
+    assert plain == pytest.approx(row.baseline.median_s * scale)
+
+
+def test_the_fastest_and_what_is_not_told_apart_from_it_are_bold():
+    row, axes = drawn("wide")
+    expected = []
+    for ranking in row.rankings.values():
+        for port, b in ranking.benchmarks.items():
+            weight = "bold" if port in ranking.best else "normal"
+            expected.append((format_time(b.median_s), weight))
+    times = {time for time, _ in expected}
+    drawn_times = []
+    for text in axes.texts:
+        if text.get_text() in times:
+            drawn_times.append((text.get_text(), text.get_weight()))
+    assert drawn_times == expected
+
+
+def test_a_picture_is_as_it_is_whatever_a_user_has_set():
+    shown = answer(draw_run(1, **SMALL))
+    picture = answer_picture(shown)
+    usual = themed(picture.figure, picture.description, INK)
     with matplotlib.rc_context({"figure.autolayout": True, "figure.dpi": 30}):
-        figure = answer_figure(answer(draw_run(1, **SMALL)))
-        before = figure.axes[0].get_position().bounds
-        inline(Picture(figure, "words"))
-    assert figure.get_layout_engine() is None
-    placed = figure.axes[0].get_position().bounds
-    assert placed != before
-    again = answer_figure(answer(draw_run(1, **SMALL)))
-    assert 'role="img"' in themed(again, "words", INK)
-    assert again.axes[0].get_position().bounds == placed
+        again = answer_picture(shown)
+        assert themed(again.figure, again.description, INK) == usual
 
 
 def test_pictures_of_a_theme_have_its_ink_and_no_background():
-    figure = answer_figure(answer(draw_run(1, **SMALL)))
+    figure = answer_picture(answer(draw_run(1, **SMALL))).figure
     dark = themed(figure, "What <it> shows", "#e3e6ea", dark=True)
     assert 'aria-label="What &lt;it&gt; shows"' in dark
     assert BLUE in themed(figure, "words", "#1f2328")

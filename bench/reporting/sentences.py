@@ -1,0 +1,173 @@
+"""Sentences on which framework is the fastest, for each situation and call style."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from ...common.errors import listed
+from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ..analysis.answer import COMPARED, Answer, AnswerRow, Situation
+from ..analysis.comparison import TimeComparison
+from ..analysis.ranking import Ranking
+from ..results.grouping import grouped
+from .naming import name_of
+from .numbers import from_to, times_as_long
+from .sizes import where
+
+#: What sentences call phases.
+SUBJECTS = {
+    "step": "One step",
+    "train_step": "Training",
+    "forward": "Forward pass",
+    "gradient": "Gradient",
+}
+#: What a loop of calls does, by the clock.
+LOOPS = {
+    "blocked": "each call waited for",
+    "pipelined": "calls in a loop, none waited for",
+}
+#: The same in a heading.
+SHORT = {"blocked": "each call waited for", "pipelined": "calls in a loop"}
+#: How a sentence on a call style begins.
+CALLS = {
+    DOCUMENTED: "As documented",
+    FUNCTIONAL: "In functional style, `jax.jit(f)(params, x)`",
+}
+#: Where no framework takes more than so many times the time of the fastest, a sentence
+#: says by how much they differ instead of which is the fastest.
+NEAR = 1.15
+#: The way of calling matters more where the documented calls differ by more than this
+#: while those in functional style are near each other.
+MATTERS = 1.5
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of one situation."""
+
+    subject: str  # "Training"
+    loop: str  # "calls in a loop, none waited for"
+    sentences: list[str]  # in which code stands between grave accents
+
+
+def told(answer: Answer) -> list[Told]:
+    """What is said of each situation of a run."""
+    texts = []
+    for situation in answer.situations:
+        sentences = _sentences(situation)
+        if sentences:
+            subject = SUBJECTS[situation.phase]
+            texts.append(Told(subject, LOOPS[situation.clock], sentences))
+    return texts
+
+
+def _sentences(situation: Situation) -> list[str]:
+    rows = situation.rows
+    sentences = []
+    if all(row.is_noisy and not _shows_difference(row) for row in rows):
+        floors = [row.baseline.floor for row in rows]
+        hidden = from_to(floors, "{:.0%}".format)
+        return [
+            "No answer can be given: the machine was so busy that differences of less "
+            f"than {hidden} do not show. Run it again on an idle one."
+        ]
+    for label in COMPARED:
+        of_label = [row for row in rows if _compares(row, label)]
+        if of_label:
+            sentences.append(_sentence(label, of_label))
+    sentences += _noise(rows)
+    if _calling_matters_more(rows):
+        sentences.append(
+            "How you call the model matters more than which framework you use."
+        )
+    return sentences
+
+
+def _compares(row: AnswerRow, label: str) -> bool:
+    """Whether at least two frameworks are compared in a call style."""
+    ranking = row.rankings.get(label)
+    return ranking is not None and bool(ranking.pairs)
+
+
+def _shows_difference(row: AnswerRow) -> bool:
+    return any(ranking.slower for ranking in row.rankings.values())
+
+
+def _sentence(label: str, rows: Sequence[AnswerRow]) -> str:
+    """Which frameworks are the fastest in a call style, and what the others take."""
+    rankings = [row.rankings[label] for row in rows]
+    if any(ranking.leader is None for ranking in rankings):
+        return f"{CALLS[label]}: too few rounds were measured to tell."
+
+    by_outcome = grouped(rows, lambda row: _outcome(row.rankings[label]))
+    clauses = []
+    for alike in by_outcome.values():
+        clause = _clause([row.rankings[label] for row in alike])
+        if len(by_outcome) > 1:
+            clause = f"{where(alike, rows)}, {clause}"
+        clauses.append(clause)
+    return f"{CALLS[label]}, {'; '.join(clauses)}."
+
+
+def _outcome(ranking: Ranking) -> tuple[str, ...]:
+    """What a sentence says of a ranking: rows with the same are told together."""
+    return ("near", *_compared(ranking)) if _is_near(ranking) else tuple(ranking.best)
+
+
+def _is_near(ranking: Ranking) -> bool:
+    return ranking.spread < NEAR or not ranking.slower
+
+
+def _compared(ranking: Ranking) -> list[str]:
+    return [port for port in ranking.benchmarks if port not in ranking.not_compared]
+
+
+def _clause(rankings: Sequence[Ranking]) -> str:
+    """What is said of rows that have the same outcome."""
+    if not any(ranking.slower for ranking in rankings):
+        names = listed(map(name_of, _compared(rankings[0])))
+        return f"no difference was found between {names}"
+    if all(map(_is_near, rankings)):
+        names = listed(map(name_of, _compared(rankings[0])))
+        percent = ceil(100 * (max(ranking.spread for ranking in rankings) - 1))
+        return f"{names} differ by at most {percent} %"
+    best = rankings[0].best
+    names = listed(map(name_of, best))
+    if len(best) == 1:
+        return f"{names} is the fastest ({_slower(rankings)})"
+    return f"{names} are the fastest and cannot be told apart ({_slower(rankings)})"
+
+
+def _slower(rankings: Sequence[Ranking]) -> str:
+    """The slower frameworks, as "NNX takes 2.8 times as long, Equinox 1.15 times"."""
+    comparisons: dict[str, list[TimeComparison]] = {}
+    for ranking in rankings:
+        for port, d in ranking.slower.items():
+            comparisons.setdefault(port, []).append(d.comparison)
+    (first, of_first), *others = comparisons.items()
+    texts = [f"{name_of(first)} takes {times_as_long(of_first)} as long"]
+    for port, of_port in others:
+        texts.append(f"{name_of(port)} {times_as_long(of_port)}")
+    return ", ".join(texts)
+
+
+def _noise(rows: Sequence[AnswerRow]) -> list[str]:
+    """Where noise hides differences by which one would choose."""
+    noisy = [row for row in rows if row.is_noisy]
+    if not noisy:
+        return []
+    hidden = from_to([row.baseline.floor for row in noisy], "{:.0%}".format)
+    place = "" if len(noisy) == len(rows) else f" {where(noisy, rows)}"
+    return [
+        f"The machine was busy{place}: differences of less than {hidden} do not show."
+    ]
+
+
+def _calling_matters_more(rows: Sequence[AnswerRow]) -> bool:
+    """Whether documented calls differ much, and those in functional style hardly."""
+    if not all(_compares(row, label) for row in rows for label in COMPARED):
+        return False
+    documented = [row.rankings[DOCUMENTED] for row in rows]
+    functional = [row.rankings[FUNCTIONAL] for row in rows]
+    differ = all(ranking.spread > MATTERS for ranking in documented)
+    return differ and all(map(_is_near, functional))

@@ -1,0 +1,51 @@
+"""The sizes of workloads in words, and what tells some of them apart."""
+
+from collections.abc import Sequence
+
+from ...common.errors import listed
+from ..analysis.answer import AnswerRow
+from ..arms.workloads import Workload, get_workload
+from .numbers import count
+
+#: What tells workloads apart, the first that does.
+SIZES = {
+    "batch_size": "sequence",
+    "hidden_size": "unit",
+    "time": "step",
+    "input_size": "input",
+}
+
+
+def in_words(row: AnswerRow) -> str:
+    """The sizes of a row, as "1 sequence of 50 steps, 20 inputs, 200 units".
+
+    One step has no number of steps.
+    """
+    workload = get_workload(row.workload)
+    sequences = count(workload.batch_size, "sequence")
+    if row.phase != "step":
+        steps = count(workload.time, "step")
+        up_to = "up to " if workload.is_speech else ""
+        sequences = f"{sequences} of {up_to}{steps}"
+    inputs = count(workload.input_size, "input")
+    units = count(workload.hidden_size, "unit")
+    return f"{sequences}, {inputs}, {units}"
+
+
+def where(chosen: Sequence[AnswerRow], rows: Sequence[AnswerRow]) -> str:
+    """What tells the chosen ones among rows, as "with 8 and 200 units"."""
+    workloads = {id(row): get_workload(row.workload) for row in rows}
+    size = _telling_apart(list(workloads.values()))
+    if size is None:
+        return f"with {listed([in_words(row) for row in chosen])}"
+    numbers = sorted(getattr(workloads[id(row)], size) for row in chosen)
+    noun = count(numbers[-1], SIZES[size]).partition(" ")[2]
+    return f"with {listed(map(str, numbers))} {noun}"
+
+
+def _telling_apart(workloads: Sequence[Workload]) -> str | None:
+    """The first of SIZES that is another in each workload; None if none is."""
+    for size in SIZES:
+        if len({getattr(workload, size) for workload in workloads}) == len(workloads):
+            return size
+    return None
