@@ -7,7 +7,7 @@ from ..reporting.numbers import count
 from ..results.machine import machine_differences
 from .installed import edited_files
 from .program_changes import compare_costs, compare_programs
-from .record import KINDS, PARTS_OF, Change, Snapshot, Subject
+from .record import KINDS, PARTS_OF, Change, Snapshot, Subject, Warned
 from .signatures import signature_changes
 from .snapshot_file import Loaded
 from .subject_pairs import Row, SubjectPair, differing, first_of_each, only_in
@@ -113,13 +113,15 @@ def compare_signatures(pair: SubjectPair) -> Iterator[Change]:
 
 def compare_warnings(pair: SubjectPair) -> Iterator[Change]:
     """Warnings that were not given before."""
-    known: set[tuple[str, str]] = set()
-    for warned in pair.old.warnings:
-        known.add((_TRIGRU_FILE.sub("trigru", warned.where), warned.text))
+    known = {_warning_key(warned) for warned in pair.old.warnings}
     for warned in pair.new.warnings:
-        where = _TRIGRU_FILE.sub("trigru", warned.where)
-        if (where, warned.text) not in known:
+        if _warning_key(warned) not in known:
             yield pair.change("warnings", warned.where, "", warned.text, warned.line)
+
+
+def _warning_key(warned: Warned) -> tuple[str, str]:
+    """What two records of one warning have in common."""
+    return _TRIGRU_FILE.sub("trigru", warned.where), warned.text
 
 
 #: Each compares one fact of a subject in two snapshots.

@@ -184,12 +184,16 @@ def _releases_between(
     if len(names) != 1 or names[0] not in before:
         return
     name = names[0]
-    known = list(releases(name))
-    if before[name] not in known or after[name] not in known:
+    all_releases = list(releases(name))
+    if before[name] not in all_releases or after[name] not in all_releases:
         return
+
+    first = all_releases.index(before[name]) + 1
+    end = all_releases.index(after[name])
+    # jaxlib has the release of jax
     together = moved if name == "jax" else names
-    for number in known[known.index(before[name]) + 1 : known.index(after[name])]:
-        yield before | dict.fromkeys(together, number)
+    for release in all_releases[first:end]:
+        yield before | dict.fromkeys(together, release)
 
 
 def _moved(before: Versions, after: Versions) -> dict[str, tuple[str, str]]:

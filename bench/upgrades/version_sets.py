@@ -205,7 +205,9 @@ def _later(day: date, number: int, unit: str) -> date:
     """The day so many units of time later; of a shorter month, its last day."""
     if unit in _DAYS:
         return day + timedelta(days=number * _DAYS[unit])
-    years, month = divmod(day.month - 1 + number * _MONTHS[unit], 12)
-    year, month = day.year + years, month + 1
+    months_since_january = day.month - 1 + number * _MONTHS[unit]
+    more_years, month_index = divmod(months_since_january, 12)
+    year = day.year + more_years
+    month = month_index + 1
     _, last_day = monthrange(year, month)
     return date(year, month, min(day.day, last_day))
