@@ -23,6 +23,7 @@ CALLS = (
     "pjit",
     "closed_call",
     "core_call",
+    "eval_jaxpr",
     "checkpoint",
     "remat",
     "remat2",

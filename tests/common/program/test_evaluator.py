@@ -346,6 +346,16 @@ def test_a_primitive_of_ones_own_is_its_implementation():
     np.testing.assert_array_equal(evaluate(twice.bind, X), 2 * X)
 
 
+def test_a_trace_that_an_operation_evaluates_is_entered():
+    """As in a rematerialized function of Equinox, from jax 0.11 on."""
+    evaluated = Primitive("eval_jaxpr")  # without an implementation
+    evaluated.multiple_results = True
+    evaluated.def_abstract_eval(lambda *_, call_jaxpr: call_jaxpr.out_avals)
+    trace = jax.make_jaxpr(jnp.sin)(X)
+    (result,) = evaluate(lambda x: evaluated.bind(x, call_jaxpr=trace), X)
+    np.testing.assert_array_equal(result, np.sin(X))
+
+
 @pytest.mark.parametrize(
     "function",
     [
