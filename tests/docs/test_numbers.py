@@ -101,7 +101,7 @@ def test_which_framework():
         step = row(workload, "step")
         between = max(
             max(d.comparison.ratio, 1 / d.comparison.ratio)
-            for d in step.pairs["functional"].values()
+            for d in step.rankings["functional"].pairs.values()
         )
         assert (
             max(
@@ -113,7 +113,7 @@ def test_which_framework():
     for label in ("documented", "functional"):
         assert all(
             0.91 < d.comparison.ratio < 1.1
-            for d in row("large", "train_step").pairs[label].values()
+            for d in row("large", "train_step").rankings[label].pairs.values()
         )
 
 
