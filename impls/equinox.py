@@ -1,7 +1,8 @@
 """The GRU in Equinox: the initial carry is an array field.
 
-The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weight_hh`, `cell.bias`, `cell.bias_n`,
-`initial_carry`. A model takes one example, (time, features), and is batched with `jax.vmap`.
+The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weight_hh`,
+`cell.bias`, `cell.bias_n`, `initial_carry`. A model takes one example (time, features),
+and is batched with `jax.vmap`.
 """
 
 from collections.abc import Callable
@@ -34,27 +35,33 @@ __all__ = ["GRU", "PORT", "time_major"]
 class GRU(eqx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for
+    a bad size, dtype or option.
 
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
-        kernel_init, recurrent_kernel_init, bias_init: JAX initializers in place of the uniform ones of
-            `eqx.nn.GRUCell`, called with the shapes (D, 3H), (H, 3H), and (3H,) and (H,). By default each gate's
-            matrix is drawn by itself, lecun_normal and orthogonal, and biases are zero.
+        carry_init: JAX initializer of the initial carry, called with shape (H,). None
+            means zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: JAX initializers in place of the
+            uniform ones of `eqx.nn.GRUCell`, called with the shapes (D, 3H), (H, 3H),
+            and (3H,) and (H,). By default each gate's matrix is drawn by itself,
+            lecun_normal and orthogonal, and biases are zero.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding;
-            "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
+        kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`. Both
+            give the same values up to rounding. "auto" is "fused" in float32 on an AMD
+            CPU under Linux, else "stock".
         key: for the parameters.
 
-    >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), key=jax.random.key(0))
+    >>> carry_init = jax.nn.initializers.normal(0.1)
+    >>> model = GRU(4, 8, carry_init, key=jax.random.key(0))
     >>> x = jnp.ones((2, 5, 4))
     >>> carry, outputs = jax.vmap(model)(x)
-    >>> carry, outputs = jax.vmap(model)(x, carry)  # the next chunk of the same sequences
+    >>> # the next chunk of the same sequences
+    >>> carry, outputs = jax.vmap(model)(x, carry)
     >>> model.initial_carry.shape, carry.shape, outputs.shape
     ((8,), (2, 8), (2, 5, 8))
     """
@@ -128,14 +135,18 @@ class GRU(eqx.Module):
         Args:
             x: inputs (T, D).
             carry: starting state (H,); None starts from the initial carry.
-            lengths: valid steps, a scalar; later steps leave the carry alone and give zero outputs. `jax.vmap` and
-                `jax.jit` make 32 bits of NumPy's 64: clip lengths that do not fit int32 before.
-            resets: (T,); where true, the state becomes the initial carry before that step.
-            reverse: run from the last step to the first; outputs stay beside their inputs. To batch a call with it,
-                bind it first: `jax.vmap(functools.partial(model, reverse=True))`.
+            lengths: valid steps, a scalar. Later steps leave the carry alone, and their
+                outputs are zero. `jax.vmap` and `jax.jit` make 32 bits of NumPy's 64:
+                clip lengths that do not fit int32 before.
+            resets: (T,). Where true, the state becomes the initial carry before that
+                step.
+            reverse: run from the last step to the first; outputs stay beside their
+                inputs. To batch a call with it, bind it first:
+                `jax.vmap(functools.partial(model, reverse=True))`.
 
-        Returns the final carry (H,) and the outputs (T, H), in the dtype of the computation.
-        Raises an InputError for arrays or flags that do not fit each other or the model.
+        Returns the final carry (H,) and the outputs (T, H), in the dtype of the
+        computation. Raises an InputError for arrays or flags that do not fit each other
+        or the model.
         """
         checks.check_call(
             x,
@@ -174,10 +185,11 @@ class GRU(eqx.Module):
         *,
         reset: Bool[Array, ""] | None = None,
     ) -> tuple[Float[Array, " hidden"], Float[Array, " hidden"]]:
-        """Run one time step on x (D,); where reset is true, from the initial carry.
+        """Run one time step on x (D,).
 
-        Returns the carry and the output, which are the same (H,), in the dtype of the computation.
-        Raises an InputError for arrays that do not fit each other or the model.
+        It starts from the initial carry where reset is true. Returns the carry and the
+        output, which are the same (H,), in the dtype of the computation. Raises an
+        InputError for arrays that do not fit each other or the model.
         """
         checks.check_call(
             x,
@@ -197,7 +209,10 @@ class GRU(eqx.Module):
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
-        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters.
+
+        Raises an InputError for a bad shape.
+        """
         checks.check_batch_shape(batch_shape)
         params = jax.tree.leaves((self.cell, self.initial_carry))
         dtype = checks.computation_dtype(self.dtype, *params)
@@ -216,16 +231,20 @@ def time_major(
     resets: Bool[Array, "time *batch"] | None = None,
     reverse: bool = False,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "time *batch hidden"]]:
-    """Run a GRU over a batch x (T, *batch, D), with carry (*batch, H), lengths (*batch) and resets (T, *batch).
+    """Run a GRU over a batch x (T, *batch, D).
 
-    Returns the final carry (*batch, H) and the outputs (T, *batch, H).
-    Raises an InputError for arrays or flags that do not fit each other or the model.
+    The carry is (*batch, H), lengths are (*batch), and resets are (T, *batch). Returns
+    the final carry (*batch, H) and the outputs (T, *batch, H). Raises an InputError for
+    arrays or flags that do not fit each other or the model.
 
-    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` maps keyword arguments over their first
-    axis, whatever in_axes says: of resets that is time, and where there are as many steps as examples, no shape tells.
+    Each array is mapped over its own batch axes. `jax.vmap(gru, in_axes=1)` would map
+    keyword arguments over their first axis, whatever in_axes says. The first axis of
+    resets is time, and if there are as many steps as examples, no shape tells the
+    mistake.
 
     >>> model = GRU(4, 8, key=jax.random.key(0))
-    >>> carry, outputs = time_major(model, jnp.ones((5, 2, 4)), resets=jnp.zeros((5, 2), bool))
+    >>> x = jnp.ones((5, 2, 4))
+    >>> carry, outputs = time_major(model, x, resets=jnp.zeros((5, 2), bool))
     >>> carry.shape, outputs.shape
     ((2, 8), (5, 2, 8))
     """
@@ -244,11 +263,13 @@ def _over_batch(gru: Any, x, carry, lengths, resets, reverse, time_major):
         input_size=gru.cell.input_size,
         hidden_size=gru.cell.hidden_size,
     )
-    if lengths is not None:  # of which jax.vmap makes 32 bits where they have 64
+    if lengths is not None:
+        # They may have 64 bits, of which jax.vmap makes 32.
         time_axis = 0 if time_major else -2
         lengths = checks.clip_lengths(lengths, np.shape(x)[time_axis])
     if carry is not None:
-        # under jax.vmap, a constant of NumPy's would reach the fused kernel's own derivative
+        # Under jax.vmap, a constant of NumPy's would reach the fused kernel's own
+        # derivative.
         carry = jnp.asarray(carry)
 
     def call(x, resets, carry, lengths):
@@ -264,11 +285,7 @@ def _over_batch(gru: Any, x, carry, lengths, resets, reverse, time_major):
     return call(x, resets, carry, lengths)
 
 
-# The port ---------------------------------------------------------------------------------------------------
-
-_DOCS = "https://docs.kidger.site/equinox/all-of-equinox/"
-#: How the styles of jax.jit differ from filter_jit where a check within a program fails.
-_LATE_ERRORS = "a failed eqx.error_if raises JAX's error, which may come only where the result is used"
+# The port -----------------------------------------------------------------------------
 
 LAYOUT = Layout(
     "equinox",
@@ -280,19 +297,6 @@ LAYOUT = Layout(
         LayoutRow("bias_n", "bias_n", if_absent=NO_BIASES),
     ),
 )
-
-
-def _filtered(port, model, task):
-    filtered: Any = {
-        "value_and_grad": eqx.filter_value_and_grad,
-        "apply_updates": eqx.apply_updates,
-    }
-    return functional_program(port, model, task, jit=eqx.filter_jit, **filtered)
-
-
-def _partition(model):
-    arrays, static = eqx.partition(model, eqx.is_array)
-    return arrays, lambda arrays: eqx.combine(arrays, static)
 
 
 def _construct(key, input_size, hidden_size, **options):
@@ -309,6 +313,69 @@ CLASS = ModelClass(
 )
 
 
+# Call styles --------------------------------------------------------------------------
+
+_DOCS = "https://docs.kidger.site/equinox/all-of-equinox/"
+
+#: How the styles of jax.jit differ from filter_jit if a check within a program fails.
+_LATE_ERRORS = (
+    "a failed eqx.error_if raises JAX's error, which may come only where the result is "
+    "used"
+)
+
+
+def _split(model):
+    """The arrays of a module, and a function that makes a module of them."""
+    arrays, static = eqx.partition(model, eqx.is_array)
+
+    def rebuild(arrays):
+        return eqx.combine(arrays, static)
+
+    return arrays, rebuild
+
+
+def _filtered(port, model, task):
+    """The program of a style that passes the whole module."""
+    return functional_program(
+        port,
+        model,
+        task,
+        jit=eqx.filter_jit,
+        value_and_grad=eqx.filter_value_and_grad,
+        apply_updates=eqx.apply_updates,
+    )
+
+
+CALL_STYLES = (
+    CallStyle(
+        "filter_jit",
+        "eqx.filter_jit(f)(model, x)",
+        _filtered,
+        source=_DOCS,
+    ),
+    CallStyle(
+        "jit",
+        "jax.jit(f)(model, x)",
+        functional_program,
+        source=_DOCS,
+        caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
+    ),
+    *shared_styles(
+        _split,
+        name="partition",
+        summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); "
+        "call(arrays, x)",
+        source=_DOCS,
+        caution="what is no array, as the mode of dropout, stays as it was at the "
+        f"partition; {_LATE_ERRORS}",
+        keeps_updates=True,
+    ),
+)
+
+
+# The protocol -------------------------------------------------------------------------
+
+
 class EquinoxPort(Port):
     """`trigru.common.Port` of Equinox."""
 
@@ -317,6 +384,7 @@ class EquinoxPort(Port):
     packages = ("equinox", "jax", "jaxlib")
     layout = LAYOUT
     model_class = CLASS
+    call_styles = CALL_STYLES
 
     def make(self, config, key):
         check_config(self, config)
@@ -329,16 +397,17 @@ class EquinoxPort(Port):
 
     def load(self, config, params):
         check_load(self, config, params)
-        flat, shapes = (
-            self.layout.flat(params),
-            self._shapes(replace(config, carry_init=None)),
-        )
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: own_array(flat[dotted(path)]), shapes
-        )
+        arrays = self.layout.flat(params)
+        shapes = self._shapes(replace(config, carry_init=None))
+
+        def loaded(path, _):
+            return own_array(arrays[dotted(path)])
+
+        return jax.tree_util.tree_map_with_path(loaded, shapes)
 
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config):
+        """A model with shapes in the place of arrays."""
         return eqx.filter_eval_shape(self.make, config, jax.random.key(0))
 
     def apply(
@@ -364,31 +433,12 @@ class EquinoxPort(Port):
             hidden_size=model.cell.hidden_size,
         )
 
-        def step(x, carry, reset):
+        def call(x, carry, reset):
             return model.step(x, carry, reset=reset)
 
         for _ in range(np.ndim(x) - 1):
-            step = jax.vmap(step)
-        return step(x, carry, reset)
-
-    call_styles = (
-        CallStyle("filter_jit", "eqx.filter_jit(f)(model, x)", _filtered, source=_DOCS),
-        CallStyle(
-            "jit",
-            "jax.jit(f)(model, x)",
-            functional_program,
-            source=_DOCS,
-            caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
-        ),
-        *shared_styles(
-            _partition,
-            name="partition",
-            summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); call(arrays, x)",
-            source=_DOCS,
-            caution=f"what is no array, as the mode of dropout, stays as it was at the partition; {_LATE_ERRORS}",
-            keeps_updates=True,
-        ),
-    )
+            call = jax.vmap(call)
+        return call(x, carry, reset)
 
 
 PORT = EquinoxPort()

@@ -1,7 +1,8 @@
 """The GRU in Flax linen: `self.param` makes the initial carry a parameter.
 
-Layout of the parameters, where it differs from the canonical one: a dict of (features_in, features_out)
-matrices, one for each gate and side, `cell/{ir,iz,in,hr,hz,hn}`; b_hn is the bias of `cell/hn`.
+The layout of the parameters differs from the canonical one: each gate has matrices of
+its own (features_in, features_out), one for each side, `cell/{ir,iz,in,hr,hz,hn}`. b_hn
+is the bias of `cell/hn`.
 """
 
 from collections.abc import Callable
@@ -32,24 +33,29 @@ __all__ = ["GRU", "PORT", "Model"]
 class GRU(nn.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for
+    a bad size, dtype or option.
 
     Args:
         features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,). None
+            means zeros that are not learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
-            is "fused" in float32 on an AMD CPU under Linux, else "stock".
-        kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of `nn.GRUCell`.
+        kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`. Both give
+            the same values up to rounding. "auto" is "fused" in float32 on an AMD CPU
+            under Linux, else "stock".
+        kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of
+            `nn.GRUCell`.
 
     >>> model = GRU(features=8, carry_init=nn.initializers.normal(0.1))
     >>> x = jnp.ones((2, 5, 4))
     >>> variables = model.init(jax.random.key(0), x)
     >>> carry, outputs = model.apply(variables, x)
-    >>> carry, outputs = model.apply(variables, x, carry)  # the next chunk of the same sequences
+    >>> # the next chunk of the same sequences
+    >>> carry, outputs = model.apply(variables, x, carry)
     >>> variables["params"]["initial_carry"].shape, carry.shape, outputs.shape
     ((8,), (2, 8), (2, 5, 8))
     """
@@ -105,13 +111,17 @@ class GRU(nn.Module):
         Args:
             x: inputs (*batch, T, D).
             carry: starting state (*batch, H); None starts from the initial carry.
-            lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
-            resets: (*batch, T); where true, the state becomes the initial carry before that step.
-            reverse: run from the last step to the first; outputs stay beside their inputs.
+            lengths: valid steps (*batch). Later steps leave the carry alone, and their
+                outputs are zero.
+            resets: (*batch, T). Where true, the state becomes the initial carry before
+                that step.
+            reverse: run from the last step to the first; outputs stay beside their
+                inputs.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
-        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-        Raises an InputError for arrays or flags that do not fit each other or the model.
+        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype
+        of the computation. Raises an InputError for arrays or flags that do not fit
+        each other or the model.
         """
         checks.check_call(
             x,
@@ -164,9 +174,10 @@ class GRU(nn.Module):
         *,
         reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
+        """Run one time step on x (*batch, D).
 
-        Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
+        It starts from the initial carry where reset (*batch) is true. Returns the carry
+        and the output, which are the same (*batch, H), in the dtype of the computation.
         Raises an InputError for arrays that do not fit each other or the model.
         """
         checks.check_call(
@@ -185,7 +196,10 @@ class GRU(nn.Module):
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
-        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters.
+
+        Raises an InputError for a bad shape.
+        """
         checks.check_batch_shape(batch_shape)
         params = jax.tree.leaves((self._cell_params(), self.initial_carry))
         if not params:  # before the cell makes them
@@ -197,7 +211,11 @@ class GRU(nn.Module):
         return jnp.broadcast_to(jnp.asarray(self.initial_carry, dtype), shape)
 
     def _cell_params(self):
-        """The cell's parameters without boxes; none before they are made, in `init` or with `mutable=["params"]`."""
+        """The cell's parameters without boxes.
+
+        There are none before the cell makes them, in `init` or with
+        `mutable=["params"]`.
+        """
         params = self.variables.get("params", {})
         return nn.meta.unbox(params.get("cell", {}))
 
@@ -207,7 +225,10 @@ class GRU(nn.Module):
         return params["in"]["kernel"].shape[0] if params else None
 
     def _make_parameters(self, x):
-        """Let the cell make its parameters, which it does in its first call, before a loop does that call."""
+        """Let the cell make its parameters, before a loop calls it.
+
+        It makes them in its first call.
+        """
         if not self._cell_params():
             h = jnp.zeros((1, self.features), self.param_dtype)
             x = jnp.zeros((1, x.shape[-1]), self.param_dtype)
@@ -226,21 +247,21 @@ class GRU(nn.Module):
         )
 
 
-# The port ---------------------------------------------------------------------------------------------------
+# The port -----------------------------------------------------------------------------
 
 LAYOUT = Layout(
     "linen",
     "Flax linen",
     (
-        *(
-            LayoutRow(f"i{gate}.kernel", "weight_ih", gate, transposed=True)
-            for gate in "rzn"
-        ),
-        *(LayoutRow(f"i{gate}.bias", "bias", gate) for gate in "rzn"),
-        *(
-            LayoutRow(f"h{gate}.kernel", "weight_hh", gate, transposed=True)
-            for gate in "rzn"
-        ),
+        LayoutRow("ir.kernel", "weight_ih", "r", transposed=True),
+        LayoutRow("iz.kernel", "weight_ih", "z", transposed=True),
+        LayoutRow("in.kernel", "weight_ih", "n", transposed=True),
+        LayoutRow("ir.bias", "bias", "r"),
+        LayoutRow("iz.bias", "bias", "z"),
+        LayoutRow("in.bias", "bias", "n"),
+        LayoutRow("hr.kernel", "weight_hh", "r", transposed=True),
+        LayoutRow("hz.kernel", "weight_hh", "z", transposed=True),
+        LayoutRow("hn.kernel", "weight_hh", "n", transposed=True),
         LayoutRow("hn.bias", "bias_n"),
     ),
 )
@@ -257,33 +278,14 @@ class Model:
         return self.module.apply({"params": self.params}, *arguments, **options)
 
 
-def _train_state(port, model, task):
-    """The program of a train step on flax's `TrainState`, which holds parameters, optimiser state and a count."""
-
-    @jax.jit
-    def train_step(state, *arrays):
-        loss_of = jax.value_and_grad(
-            lambda params: task.objective(Model(params, model.module), *arrays)
-        )
-        loss, gradients = loss_of(state.params)
-        return state.apply_gradients(grads=gradients), loss
-
-    state = TrainState.create(
-        apply_fn=model.module.apply, params=model.params, tx=task.optimizer
-    )
-    return carrying_program(
-        port,
-        train_step,
-        [state],
-        lambda state: Model(state.params, model.module),
-        trains=True,
-    )
-
-
 def _construct(key, input_size, hidden_size, **options):
-    module = GRU(hidden_size, **options)
-    x = jnp.ones((1, 1, input_size), options.get("param_dtype", jnp.float32))
-    return Model(module.init(key, x)["params"], module)
+    return _initialized(GRU(hidden_size, **options), key, input_size)
+
+
+def _initialized(module, key, input_size):
+    x = jnp.ones((1, 1, input_size), module.param_dtype)
+    variables = module.init(key, x)
+    return Model(variables["params"], module)
 
 
 CLASS = ModelClass(
@@ -297,6 +299,66 @@ CLASS = ModelClass(
 )
 
 
+# Call styles --------------------------------------------------------------------------
+
+_DOCS = "https://flax-linen.readthedocs.io/en/latest"
+
+
+def _split(model):
+    """The parameters of a model, and a function that makes a model of them."""
+
+    def rebuild(params):
+        return Model(params, model.module)
+
+    return model.params, rebuild
+
+
+def _train_state(port, model, task):
+    """The program of a train step on Flax's `TrainState`.
+
+    It holds the parameters, the optimizer's state and the number of steps.
+    """
+
+    def loss_of(params, *arrays):
+        return task.objective(Model(params, model.module), *arrays)
+
+    @jax.jit
+    def train_step(state, *arrays):
+        loss, gradients = jax.value_and_grad(loss_of)(state.params, *arrays)
+        return state.apply_gradients(grads=gradients), loss
+
+    def rebuild(state):
+        return Model(state.params, model.module)
+
+    state = TrainState.create(
+        apply_fn=model.module.apply, params=model.params, tx=task.optimizer
+    )
+    return carrying_program(port, train_step, [state], rebuild, trains=True)
+
+
+CALL_STYLES = (
+    CallStyle(
+        "train_state",
+        "jax.jit(train_step)(train_state, x, targets), which returns "
+        "train_state.apply_gradients(grads=grads)",
+        _train_state,
+        phases=("train_step",),
+        source=f"{_DOCS}/quick_start.html",
+    ),
+    *shared_styles(
+        _split,
+        name="apply",
+        summary="call = jax.jit(lambda params, x: module.apply({'params': params}, x))"
+        "; call(params, x)",
+        source=f"{_DOCS}/guides/flax_fundamentals/flax_basics.html",
+        keeps_updates=True,
+    ),
+)
+
+
+# The protocol -------------------------------------------------------------------------
+
+
 class LinenPort(Port):
     """`trigru.common.Port` of Flax linen."""
 
@@ -305,18 +367,19 @@ class LinenPort(Port):
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
     model_class = CLASS
+    call_styles = CALL_STYLES
 
     def make(self, config, key):
         check_config(self, config)
-        module = self._gru(config)
-        x = jnp.ones((1, 1, config.input_size), config.param_dtype)
-        return Model(module.init(key, x)["params"], module)
+        return _initialized(self._gru(config), key, config.input_size)
+
+    def _gru(self, config) -> Any:
+        return GRU(config.hidden_size, **config.model_options())
 
     def load(self, config, params):
         check_load(self, config, params)
-        return Model(
-            jax.tree.map(own_array, self.layout.tree(params)), self._gru(config)
-        )
+        arrays = jax.tree.map(own_array, self.layout.tree(params))
+        return Model(arrays, self._gru(config))
 
     def dump(self, tree):
         return super().dump(tree.params)
@@ -326,26 +389,6 @@ class LinenPort(Port):
 
     def initial_carry(self, model, batch_shape=()):
         return model(batch_shape, method="get_initial_carry")
-
-    def _gru(self, config) -> Any:
-        return GRU(config.hidden_size, **config.model_options())
-
-    call_styles = (
-        CallStyle(
-            "train_state",
-            "jax.jit(train_step)(train_state, x, targets), which returns train_state.apply_gradients(grads=grads)",
-            _train_state,
-            phases=("train_step",),
-            source="https://flax-linen.readthedocs.io/en/latest/quick_start.html",
-        ),
-        *shared_styles(
-            lambda model: (model.params, lambda params: Model(params, model.module)),
-            name="apply",
-            summary="call = jax.jit(lambda params, x: module.apply({'params': params}, x)); call(params, x)",
-            source="https://flax-linen.readthedocs.io/en/latest/guides/flax_fundamentals/flax_basics.html",
-            keeps_updates=True,
-        ),
-    )
 
 
 PORT = LinenPort()

@@ -1,7 +1,8 @@
 """The GRU in Flax NNX: the initial carry is an `nnx.Param`.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates
-in the order r, z, n, `cell.dense_i` (with the bias) and `cell.dense_h`; b_hn is `cell.hn_bias`.
+The layout of the parameters differs from the canonical one: fused matrices
+(features_in, 3H), with the gates in the order r, z, n, are in `cell.dense_i`, with the
+bias, and in `cell.dense_h`. b_hn is `cell.hn_bias`.
 """
 
 from collections.abc import Callable
@@ -34,10 +35,13 @@ __all__ = ["GRU", "PORT", "GRUCell"]
 class GRUCell(nnx.RNNCellBase):
     """The default `nnx.GRUCell` with the b_hn that its documentation promises.
 
-    Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h) (https://github.com/google/flax/issues/5594). This
-    class has b_hn, under the name that the proposed fix (https://github.com/google/flax/pull/5595) gives it. It has no
-    gate_fn, activation_fn, carry_init, promote_dtype, keep_rngs and metadata. Initializers are called for (D, 3H),
-    (H, 3H), (3H,) and (H,); the defaults draw each matrix gate by gate, as linen does.
+    Flax up to 0.12.12 computes n = tanh(W_in x + b_in + r * W_hn h), without b_hn:
+    https://github.com/google/flax/issues/5594. This class has it, under the name that
+    the proposed fix gives it: https://github.com/google/flax/pull/5595.
+
+    It has no gate_fn, activation_fn, carry_init, promote_dtype, keep_rngs and metadata.
+    Initializers are called with the shapes (D, 3H), (H, 3H), (3H,) and (H,); the
+    defaults draw each matrix gate by gate, as linen does.
     """
 
     def __init__(
@@ -82,7 +86,10 @@ class GRUCell(nnx.RNNCellBase):
         carry: Float[Array, "*batch hidden"],
         inputs: Float[Array, "*batch features"],
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step; returns the next carry and the output, which are the same (*batch, H)."""
+        """Run one time step.
+
+        Returns the next carry and the output, which are the same (*batch, H).
+        """
         gi = self.dense_i(inputs)  # (*batch, 3H)
         gh = self.dense_h(carry)  # (*batch, 3H)
         gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
@@ -97,10 +104,17 @@ class GRUCell(nnx.RNNCellBase):
     def initialize_carry(
         self, input_shape, rngs=None, carry_init=nnx.initializers.zeros
     ):
-        """A carry (*batch, H) for inputs of a shape (*batch, D), for `nnx.RNN`: zeros, unless `carry_init` draws."""
+        """A carry (*batch, H) for inputs of the shape (*batch, D), as `nnx.RNN` asks.
+
+        It is zeros, unless `carry_init` draws another one.
+        """
         draw: Any = carry_init or nnx.initializers.zeros
-        key = jax.random.key(0) if rngs is None else getattr(rngs, "carry", rngs)()
-        return draw(key, (*input_shape[:-1], self.hidden_features), self.param_dtype)
+        key = jax.random.key(0)
+        if rngs is not None:
+            stream = getattr(rngs, "carry", rngs)
+            key = stream()
+        shape = (*input_shape[:-1], self.hidden_features)
+        return draw(key, shape, self.param_dtype)
 
     @property
     def num_feature_axes(self) -> int:
@@ -110,19 +124,23 @@ class GRUCell(nnx.RNNCellBase):
 class GRU(nnx.Module):
     """A GRU that starts from a learned initial carry unless one is passed.
 
-    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for a bad size, dtype or option.
+    The equations are those of `trigru.common.equality.oracle`. Raises an InputError for
+    a bad size, dtype or option.
 
     Args:
         in_features: D, features of one input frame.
         hidden_features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
-        kernel_init, recurrent_kernel_init, bias_init: as of `GRUCell`, called with the shapes of fused matrices.
+        carry_init: JAX initializer of the initial carry, called with shape (H,). None
+            means zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: as of `GRUCell`, called with the
+            shapes of fused matrices.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`, to the same values up to rounding; "auto"
-            is "fused" in float32 on an AMD CPU under Linux, else "stock".
+        kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`. Both give
+            the same values up to rounding. "auto" is "fused" in float32 on an AMD CPU
+            under Linux, else "stock".
         rngs: for the parameters.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), rngs=nnx.Rngs(0))
@@ -193,13 +211,17 @@ class GRU(nnx.Module):
         Args:
             x: inputs (*batch, T, D).
             carry: starting state (*batch, H); None starts from the initial carry.
-            lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
-            resets: (*batch, T); where true, the state becomes the initial carry before that step.
-            reverse: run from the last step to the first; outputs stay beside their inputs.
+            lengths: valid steps (*batch). Later steps leave the carry alone, and their
+                outputs are zero.
+            resets: (*batch, T). Where true, the state becomes the initial carry before
+                that step.
+            reverse: run from the last step to the first; outputs stay beside their
+                inputs.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
-        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-        Raises an InputError for arrays or flags that do not fit each other or the model.
+        Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype
+        of the computation. Raises an InputError for arrays or flags that do not fit
+        each other or the model.
         """
         checks.check_call(
             x,
@@ -228,8 +250,9 @@ class GRU(nnx.Module):
         def cell(h, x):
             return self.cell(h, x)[0]
 
-        # by jax.lax.scan and not nnx.scan: the cell changes nothing, and a module that nnx.scan takes as an argument
-        # cannot be one that the surrounding jit, grad or scan closes over
+        # This uses jax.lax.scan, since the cell changes nothing. nnx.scan would take
+        # the module as an argument, and refuse one that the surrounding jit, grad or
+        # scan closes over.
         return loop.run(cell, unroll=self.unroll, remat=self.remat)
 
     def step(
@@ -239,9 +262,10 @@ class GRU(nnx.Module):
         *,
         reset: Bool[Array, "*batch"] | None = None,
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
+        """Run one time step on x (*batch, D).
 
-        Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
+        It starts from the initial carry where reset (*batch) is true. Returns the carry
+        and the output, which are the same (*batch, H), in the dtype of the computation.
         Raises an InputError for arrays that do not fit each other or the model.
         """
         checks.check_call(
@@ -261,7 +285,10 @@ class GRU(nnx.Module):
     def get_initial_carry(
         self, batch_shape: tuple[int, ...] = ()
     ) -> Float[Array, "*batch hidden"]:
-        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+        """The initial carry (*batch_shape, H), in `dtype` or that of the parameters.
+
+        Raises an InputError for a bad shape.
+        """
         checks.check_batch_shape(batch_shape)
         shape = (*batch_shape, self.cell.hidden_features)
         initial = None if self.initial_carry is None else self.initial_carry[...]
@@ -281,13 +308,13 @@ class GRU(nnx.Module):
 
 
 def _unbox(drawn):
-    """The array that an initializer drew, which may stand in a box of `nnx.with_metadata`."""
+    """The array that an initializer drew, without the box of `nnx.with_metadata`."""
     if isinstance(drawn, nnx.VariableMetadata):
         return drawn.raw_value
     return drawn
 
 
-# The port ---------------------------------------------------------------------------------------------------
+# The port -----------------------------------------------------------------------------
 
 LAYOUT = Layout(
     "nnx",
@@ -299,58 +326,11 @@ LAYOUT = Layout(
         LayoutRow(
             "hn_bias",
             "bias_n",
-            if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is 0.",
+            if_absent="it has no hn_bias, as flax's own nnx.GRUCell has none: b_hn is "
+            "0.",
         ),
     ),
 )
-
-
-_DOCS = "https://flax.readthedocs.io/en/latest"
-_IS_PYTREE = hasattr(nnx, "Pytree")  # as a module is from Flax 0.12 on
-_MUST_RETURN = (
-    "what a call changes in the module, as dropout's generator, must be returned"
-)
-_TREE_MODE = "values of Variables are updated; shared Variables are refused, and new attributes are lost"
-_STAYS_BOUND = "model.eval() has no effect on what is bound already"
-
-
-def _in_place(port, model, task, jit=lambda f: nnx.jit(f), bind: Any = partial):
-    """The program of a style that passes module and optimiser, and updates both in place; one of `jit`, `bind` jits."""
-
-    def forward(model, *arrays):
-        return task.predict(model, *arrays)
-
-    def gradient(model, *arrays):
-        return nnx.value_and_grad(task.objective)(model, *arrays)
-
-    def train_step(model, optimizer, *arrays):
-        loss, gradients = gradient(model, *arrays)
-        takes_model = (
-            "model" in signature(nnx.Optimizer.update).parameters
-        )  # which it kept before Flax 0.11
-        optimizer.update(*((model, gradients) if takes_model else (gradients,)))
-        return loss
-
-    function = {"train_step": train_step, "gradient": gradient}.get(task.phase, forward)
-    bound = (
-        (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
-        if task.phase == "train_step"
-        else (model,)
-    )
-    jitted = jit(function)
-    call = bind(jitted, *bound)
-    lower = (
-        partial(jitted.lower, *bound)
-        if hasattr(jitted, "lower")
-        else getattr(call, "lower", None)
-    )
-    leaves = len(jax.tree.leaves(nnx.state(bound)))
-    return Program(call, lambda: port.dump(model), lower, leaves, port.dump)
-
-
-def _split(model):
-    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-    return params, lambda params: nnx.merge(graphdef, params, rest)
 
 
 def _construct(key, input_size, hidden_size, **options):
@@ -372,6 +352,182 @@ CLASS = ModelClass(
 )
 
 
+# Call styles --------------------------------------------------------------------------
+
+_DOCS = "https://flax.readthedocs.io/en/latest"
+_MODULE_IS_PYTREE = hasattr(nnx, "Pytree")  # from Flax 0.12 on
+_UPDATE_TAKES_MODEL = "model" in signature(nnx.Optimizer.update).parameters  # from 0.11
+
+_MUST_RETURN = (
+    "what a call changes in the module, as dropout's generator, must be returned"
+)
+_TREE_MODE = (
+    "values of Variables are updated; shared Variables are refused, and new attributes "
+    "are lost"
+)
+_STAYS_BOUND = "model.eval() has no effect on what is bound already"
+
+
+def _split(model):
+    """The parameters of a module, and a function that makes a module of them."""
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def rebuild(params):
+        return nnx.merge(graphdef, params, rest)
+
+    return params, rebuild
+
+
+def _jit(f):
+    return nnx.jit(f)
+
+
+def _in_place(port, model, task, jit=_jit, bind: Any = partial):
+    """The program of a style that updates the module and the optimizer in place.
+
+    Args:
+        port, model, task: as of `CallStyle.build`.
+        jit: f -> the jitted function, or f where `bind` jits it.
+        bind: (f, module) or (f, module, optimizer) -> a function of the arrays.
+    """
+    bound = (model,)
+    if task.phase == "train_step":
+        bound = (model, nnx.Optimizer(model, task.optimizer, wrt=nnx.Param))
+
+    jitted = jit(_function_of(task))
+    call = bind(jitted, *bound)
+    if hasattr(jitted, "lower"):
+        lower = partial(jitted.lower, *bound)
+    else:
+        lower = getattr(call, "lower", None)
+    return Program(
+        call,
+        params=lambda: port.dump(model),
+        lower=lower,
+        leaves=len(jax.tree.leaves(nnx.state(bound))),
+        read=port.dump,
+    )
+
+
+def _function_of(task):
+    """The function of a task: (module, *arrays), to train (module, optimizer, *arrays).
+
+    It updates the module and the optimizer in place.
+    """
+
+    def forward(model, *arrays):
+        return task.predict(model, *arrays)
+
+    def gradient(model, *arrays):
+        return nnx.value_and_grad(task.objective)(model, *arrays)
+
+    def train_step(model, optimizer, *arrays):
+        loss, gradients = gradient(model, *arrays)
+        if _UPDATE_TAKES_MODEL:
+            optimizer.update(model, gradients)
+        else:
+            optimizer.update(gradients)
+        return loss
+
+    if task.phase == "train_step":
+        return train_step
+    if task.phase == "gradient":
+        return gradient
+    return forward
+
+
+def _jit_as_tree(f):
+    return nnx.jit(f, graph=False)
+
+
+def _not_jitted(f):
+    return f
+
+
+def _jit_partial(f, *bound):
+    return nnx.jit_partial(f, *bound, graph=False)
+
+
+def _cached_partial(f, *bound):
+    return nnx.cached_partial(f, *bound)
+
+
+def _no_tree_mode():
+    if "graph" in signature(nnx.jit).parameters:
+        return None
+    return "this flax's jit has no graph="
+
+
+def _no_jit_partial():
+    return None if hasattr(nnx, "jit_partial") else "this flax has no nnx.jit_partial"
+
+
+def _no_cached_partial():
+    if hasattr(nnx, "cached_partial"):
+        return None
+    return "this flax has no nnx.cached_partial"
+
+
+def _no_pytree():
+    return None if _MODULE_IS_PYTREE else "a module is a pytree from flax 0.12 on"
+
+
+CALL_STYLES = (
+    CallStyle(
+        "nnx.jit",
+        "nnx.jit(f)(model, x)",
+        _in_place,
+        source=f"{_DOCS}/nnx_basics.html",
+    ),
+    CallStyle(
+        "nnx.jit-tree",
+        "nnx.jit(f, graph=False)(model, x)",
+        partial(_in_place, jit=_jit_as_tree),
+        missing=_no_tree_mode,
+        source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
+        caution=_TREE_MODE,
+        keeps_updates=True,
+    ),
+    CallStyle(
+        "jit_partial",
+        "nnx.jit_partial(f, model, graph=False)(x)",
+        partial(_in_place, jit=_not_jitted, bind=_jit_partial),
+        missing=_no_jit_partial,
+        source="https://github.com/google/flax/blob/main/flax/nnx/transforms/"
+        "compilation.py",
+        caution=f"{_TREE_MODE}; {_STAYS_BOUND}",
+        keeps_updates=True,
+    ),
+    CallStyle(
+        "cached_partial",
+        "nnx.cached_partial(nnx.jit(f), model)(x)",
+        partial(_in_place, bind=_cached_partial),
+        missing=_no_cached_partial,
+        source=f"{_DOCS}/guides/performance.html",
+        caution="a call may not change the module's structure, as a new attribute "
+        f"does; {_STAYS_BOUND}",
+    ),
+    CallStyle(
+        "pytree",
+        "jax.jit(f)(model, x)",
+        functional_program,
+        missing=_no_pytree,
+        source=f"{_DOCS}/guides/pytree.html",
+        caution=_MUST_RETURN,
+    ),
+    *shared_styles(
+        _split,
+        name="split-merge",
+        summary="call = jax.jit("
+        "lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
+        caution=_MUST_RETURN,
+    ),
+)
+
+
+# The protocol -------------------------------------------------------------------------
+
+
 class NNXPort(Port):
     """`trigru.common.Port` of Flax NNX."""
 
@@ -379,11 +535,12 @@ class NNXPort(Port):
     title = "Flax NNX"
     packages = ("flax", "jax", "jaxlib")
     layout = LAYOUT
-    model_class = CLASS if _IS_PYTREE else None
+    model_class = CLASS if _MODULE_IS_PYTREE else None
+    call_styles = CALL_STYLES
 
     def make(self, config, key) -> Any:
         check_config(self, config)
-        # No stream but the one that models name.
+        # The module may draw from no other stream than the one that it names.
         return self._gru(config, nnx.Rngs(params=key))
 
     def _gru(self, config, rngs) -> Any:
@@ -393,91 +550,29 @@ class NNXPort(Port):
 
     def load(self, config, params) -> Any:
         check_load(self, config, params)
+        arrays = jax.tree.map(own_array, self.layout.tree(params))
         model = nnx.clone(self._shapes(replace(config, carry_init=None)))
-        nnx.update(model, jax.tree.map(own_array, self.layout.tree(params)))
+        nnx.update(model, arrays)
         return model
 
     @lru_cache(maxsize=32)  # noqa: B019 (a port lives as long as its process)
     def _shapes(self, config) -> Any:
+        """A model with shapes in the place of arrays."""
         return nnx.eval_shape(lambda: self.make(config, jax.random.key(0)))
 
     def dump(self, tree):
         state = tree if isinstance(tree, nnx.State) else nnx.state(tree)
-        return super().dump(
-            nnx.to_pure_dict(state)
-            if hasattr(nnx, "to_pure_dict")
-            else state.to_pure_dict()
-        )  # 0.10.6
+        if hasattr(nnx, "to_pure_dict"):  # from Flax 0.10.6 on
+            return super().dump(nnx.to_pure_dict(state))
+        return super().dump(state.to_pure_dict())
 
     def value_and_grad(self, function, *, has_aux=False):
-        return lambda *given: nnx.value_and_grad(
-            function, argnums=tuple(range(len(given))), has_aux=has_aux
-        )(*given)
+        def differentiated(*arguments):
+            argnums = tuple(range(len(arguments)))
+            gradient = nnx.value_and_grad(function, argnums=argnums, has_aux=has_aux)
+            return gradient(*arguments)
 
-    call_styles = (
-        CallStyle(
-            "nnx.jit",
-            "nnx.jit(f)(model, x)",
-            _in_place,
-            source=f"{_DOCS}/nnx_basics.html",
-        ),
-        CallStyle(
-            "nnx.jit-tree",
-            "nnx.jit(f, graph=False)(model, x)",
-            partial(_in_place, jit=lambda f: nnx.jit(f, graph=False)),
-            lambda: (
-                None
-                if "graph" in signature(nnx.jit).parameters
-                else "this flax's jit has no graph="
-            ),
-            source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
-            caution=_TREE_MODE,
-            keeps_updates=True,
-        ),
-        CallStyle(
-            "jit_partial",
-            "nnx.jit_partial(f, model, graph=False)(x)",
-            partial(
-                _in_place,
-                jit=lambda f: f,
-                bind=lambda f, *bound: nnx.jit_partial(f, *bound, graph=False),
-            ),
-            lambda: (
-                None
-                if hasattr(nnx, "jit_partial")
-                else "this flax has no nnx.jit_partial"
-            ),
-            source="https://github.com/google/flax/blob/main/flax/nnx/transforms/compilation.py",
-            caution=f"{_TREE_MODE}; {_STAYS_BOUND}",
-            keeps_updates=True,
-        ),
-        CallStyle(
-            "cached_partial",
-            "nnx.cached_partial(nnx.jit(f), model)(x)",
-            partial(_in_place, bind=lambda f, *bound: nnx.cached_partial(f, *bound)),
-            lambda: (
-                None
-                if hasattr(nnx, "cached_partial")
-                else "this flax has no nnx.cached_partial"
-            ),
-            source=f"{_DOCS}/guides/performance.html",
-            caution=f"a call may not change the module's structure, as a new attribute does; {_STAYS_BOUND}",
-        ),
-        CallStyle(
-            "pytree",
-            "jax.jit(f)(model, x)",
-            functional_program,
-            lambda: None if _IS_PYTREE else "a module is a pytree from flax 0.12 on",
-            source=f"{_DOCS}/guides/pytree.html",
-            caution=_MUST_RETURN,
-        ),
-        *shared_styles(
-            _split,
-            name="split-merge",
-            summary="call = jax.jit(lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
-            caution=_MUST_RETURN,
-        ),
-    )
+        return differentiated
 
 
 PORT = NNXPort()

@@ -1,7 +1,8 @@
 """The GRU in plain JAX, the baseline of times.
 
-Layout of the parameters, where it differs from the canonical one: fused (features_in, 3H) matrices with the gates in
-the order r, z, n, which multiply from the right.
+The layout of the parameters differs from the canonical one: the matrices
+(features_in, 3H) are fused, with the gates in the order r, z, n, and multiply from the
+right.
 """
 
 from collections.abc import Callable
@@ -54,13 +55,16 @@ def init(
     Args:
         input_size: D, features of one input frame.
         hidden_size: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,); None: zeros that are not learned.
-        kernel_init, recurrent_kernel_init, bias_init: initializers of (D, 3H), of (H, 3H), and of (3H,) and (H,); by
-            default each gate's matrix is drawn by itself, lecun_normal and orthogonal, and biases are zero.
+        carry_init: JAX initializer of the initial carry, called with shape (H,). None
+            means zeros that are not learned.
+        kernel_init, recurrent_kernel_init, bias_init: JAX initializers, called with the
+            shapes (D, 3H), (H, 3H), and (3H,) and (H,). By default each gate's matrix
+            is drawn by itself, lecun_normal and orthogonal, and biases are zero.
         param_dtype: of the parameters.
         key: for the parameters.
 
-    Raises an InputError for a size below 1, a dtype that is not a floating-point one, or a `carry_init` that fails.
+    Raises an InputError for a size below 1, a dtype that is not a floating-point one,
+    or a `carry_init` that fails.
     """
     checks.check_model(
         input_size=input_size, hidden_size=hidden_size, param_dtype=param_dtype
@@ -95,7 +99,7 @@ def gru(
     remat: bool = False,
     kernel: str = "stock",
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "... hidden"]]:
-    """Run a GRU over sequences, from its learned initial carry unless a carry is passed.
+    """Run a GRU over sequences, from the learned initial carry unless one is passed.
 
     The equations are those of `trigru.common.equality.oracle`.
 
@@ -103,18 +107,22 @@ def gru(
         params: of D inputs and H units.
         x: inputs (*batch, T, D).
         carry: starting state (*batch, H); None starts from `params.initial_carry`.
-        lengths: valid steps (*batch); later steps leave the carry alone and give zero outputs.
-        resets: (*batch, T); where true, the state becomes the initial carry before that step.
-        reverse: run from the last step to the first; outputs stay beside their inputs.
+        lengths: valid steps (*batch). Later steps leave the carry alone, and their
+            outputs are zero.
+        resets: (*batch, T). Where true, the state becomes the initial carry before
+            that step.
+        reverse: run from the last step to the first; outputs stay beside their
+            inputs.
         time_major: inputs, resets and outputs are (T, *batch, ...).
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
-        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`, to the same values up to
-            rounding; "auto" is "fused" in float32 on an AMD CPU under Linux, else "stock".
+        kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`.
+            Both give the same values up to rounding. "auto" is "fused" in float32 on an
+            AMD CPU under Linux, else "stock".
 
-    Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of the computation.
-    Raises an InputError for arrays, flags or options that do not fit.
+    Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of
+    the computation. Raises an InputError for arrays, flags or options that do not fit.
 
     >>> params = init(4, 8, key=jax.random.key(0))
     >>> carry, outputs = gru(params, jnp.ones((2, 5, 4)))
@@ -156,10 +164,11 @@ def gru_step(
     reset: Bool[Array, "*batch"] | None = None,
     dtype: Any = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-    """Run one time step on x (*batch, D); where reset (*batch) is true, from the initial carry.
+    """Run one time step on x (*batch, D).
 
-    Returns the carry and the output, which are the same (*batch, H), in the dtype of the computation.
-    Raises an InputError for arrays or a dtype that do not fit.
+    It starts from the initial carry where reset (*batch) is true. Returns the carry and
+    the output, which are the same (*batch, H), in the dtype of the computation. Raises
+    an InputError for arrays or a dtype that do not fit.
     """
     checks.check_call(
         x,
@@ -178,7 +187,10 @@ def gru_step(
 def get_initial_carry(
     params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
 ) -> Float[Array, "*batch hidden"]:
-    """The initial carry (*batch_shape, H), in `dtype` or that of the parameters; InputError for a bad shape."""
+    """The initial carry (*batch_shape, H), in `dtype` or that of the parameters.
+
+    Raises an InputError for a bad shape.
+    """
     checks.check_model(dtype=dtype)
     checks.check_batch_shape(batch_shape)
     dtype = checks.computation_dtype(dtype, *params)
@@ -208,13 +220,13 @@ def _cell(weights: recurrence.Weights, h: Array, x: Array) -> Array:
     return (1 - z) * n + z * h
 
 
-# The port ---------------------------------------------------------------------------------------------------
+# The port -----------------------------------------------------------------------------
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Model:
-    """Parameters, and how to compute with them; a call is one of `gru`."""
+    """Parameters with the options of a call; a call is one of `gru`."""
 
     params: Params
     dtype: Any = field(default=None, metadata={"static": True})
@@ -222,26 +234,26 @@ class Model:
     remat: bool = field(default=False, metadata={"static": True})
     kernel: str = field(default="stock", metadata={"static": True})
 
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `gru`."""
-        return {
-            "dtype": self.dtype,
-            "unroll": self.unroll,
-            "remat": self.remat,
-            "kernel": self.kernel,
-        }
-
     def __call__(self, x, carry=None, **arguments):
-        return gru(self.params, x, carry, **arguments, **self.options())
+        return gru(
+            self.params,
+            x,
+            carry,
+            **arguments,
+            dtype=self.dtype,
+            unroll=self.unroll,
+            remat=self.remat,
+            kernel=self.kernel,
+        )
 
 
 def _construct(key, input_size, hidden_size, **options):
-    of_call = {}
+    call_options = {}
     for name in ("dtype", "unroll", "remat", "kernel"):
         if name in options:
-            of_call[name] = options.pop(name)
+            call_options[name] = options.pop(name)
     params = init(input_size, hidden_size, **options, key=key)
-    return Model(params, **of_call)
+    return Model(params, **call_options)
 
 
 CLASS = ModelClass(
@@ -254,6 +266,18 @@ CLASS = ModelClass(
 )
 
 
+# Call styles --------------------------------------------------------------------------
+
+CALL_STYLES = shared_styles(
+    name="jit",
+    summary="jax.jit(f)(params, x)",
+    source="https://docs.jax.dev/en/latest/jit-compilation.html",
+)
+
+
+# The protocol -------------------------------------------------------------------------
+
+
 class PurePort(Port):
     """`trigru.common.Port` of plain JAX."""
 
@@ -261,6 +285,7 @@ class PurePort(Port):
     title = "plain JAX"
     packages = ("jax", "jaxlib")
     model_class = CLASS
+    call_styles = CALL_STYLES
 
     def make(self, config, key):
         check_config(self, config)
@@ -270,40 +295,39 @@ class PurePort(Port):
 
     def load(self, config, params):
         check_load(self, config, params)
-        weights = Params(params.weight_ih.T, params.weight_hh.T, *params[2:])
+        arrays = Params(
+            kernel_i=params.weight_ih.T,
+            kernel_h=params.weight_hh.T,
+            bias=params.bias,
+            bias_n=params.bias_n,
+            initial_carry=params.initial_carry,
+        )
         return Model(
-            jax.tree.map(own_array, weights),
-            config.dtype,
-            config.unroll,
-            config.remat,
-            config.kernel,
+            jax.tree.map(own_array, arrays),
+            dtype=config.dtype,
+            unroll=config.unroll,
+            remat=config.remat,
+            kernel=config.kernel,
         )
 
     def dump(self, tree):
-        return _record(jax.tree.map(np.asarray, tree.params))
+        params = jax.tree.map(np.asarray, tree.params)
+        initial_carry = params.initial_carry
+        if initial_carry is None:
+            initial_carry = np.zeros_like(params.bias_n)
+        return GRUParams(
+            weight_ih=params.kernel_i.T,
+            weight_hh=params.kernel_h.T,
+            bias=params.bias,
+            bias_n=params.bias_n,
+            initial_carry=initial_carry,
+        )
 
     def step(self, model, x, carry=None, *, reset=None):
         return gru_step(model.params, x, carry, reset=reset, dtype=model.dtype)
 
     def initial_carry(self, model, batch_shape=()):
         return get_initial_carry(model.params, batch_shape, dtype=model.dtype)
-
-    call_styles = shared_styles(
-        name="jit",
-        summary="jax.jit(f)(params, x)",
-        source="https://docs.jax.dev/en/latest/jit-compilation.html",
-    )
-
-
-def _record(params: Params) -> GRUParams:
-    h = (
-        np.zeros_like(params.bias_n)
-        if params.initial_carry is None
-        else params.initial_carry
-    )
-    return GRUParams(
-        params.kernel_i.T, params.kernel_h.T, params.bias, params.bias_n, h
-    )
 
 
 PORT = PurePort()
