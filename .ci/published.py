@@ -151,7 +151,7 @@ CLAIMS = {
 }
 NOT_MEASURED = "not measured"
 #: The version set whose report is shown, and the kind of change that fails there.
-SHOWN = "2026-05-15"
+SHOWN = "2025-09-15"
 FAIL_ON = "function"
 #: So many lines of the report are shown, and so many characters of each.
 LINES = 5

@@ -2,6 +2,7 @@
 page.
 """
 
+import pytest
 from published import DOCS, RESULTS, SITUATIONS, published, row_at, timed
 from support.runs import PORTS
 from trigru.bench.analysis.answer import COMPARED
@@ -158,60 +159,101 @@ def test_the_page_of_claims():
         )
 
 
-def test_what_each_release_changed():
-    sets = read(RESULTS / "releases.json").rows
-    by_day = {row.name: row for row in sets}
-    assert {(row.reason, row.python) for row in sets} == {("", "3.13")}
-    assert not any(
-        "function" in row.counts.get(port, ()) for row in sets for port in PORTS
-    )
-    drawn = {
-        row.name: [port for port in PORTS if "draws" in row.counts.get(port, ())]
-        for row in sets
-    }
-    assert {day: ports for day, ports in drawn.items() if ports} == {
-        "2025-03-15": ["pure", "linen", "equinox"]
-    }
-    assert {row.facts[port].works for row in sets for port in PORTS} == {"yes"}
-    at = {
-        change.line.partition(" (")[0]: row.versions
-        for row in sets
-        for change in row.moved
-        if change.line
-    }
-    assert at["flax/nnx/training/metrics.py:126"]["flax"] == "0.12.7"
-    assert at["jax/_src/numpy/indexing.py:1123"]["jax"] == "0.9.1"
-    assert [
-        row.versions["jax"] for row in sets if "work" in row.counts.get("pure", ())
-    ] == ["0.8.0"]
-    assert (sets[-1].versions, sets[-1].counts) == (sets[-2].versions, {})
+@pytest.fixture(scope="module")
+def releases():
+    """The version sets of the published matrix, by their day."""
+    return {row.name: row for row in read(RESULTS / "releases.json").rows}
 
-    def lines(port, package, *days):
-        """The lines of a train step and the version, of each day."""
-        return [
-            part
-            for day in days
-            for part in (
-                by_day[day].facts[port].lines,
-                by_day[day].versions[package],
-            )
-        ]
 
-    most = max(sets, key=lambda row: row.facts["nnx"].lines).name
-    equinox = lines("equinox", "equinox", "2025-03-15", "2025-05-15", "2026-03-15")
-    nnx = lines("nnx", "flax", "2025-01-15", "2025-03-15", most, sets[-1].name)
-    before, after = (
-        {row.facts[port].lines for row in sets} for port in ("linen", "pure")
-    )
-    sentences = (
-        "linen and plain JAX cost the same Python throughout**: "
-        f"{', '.join(map(str, before))} and {', '.join(map(str, after))} lines in a "
-        "train step",
-        "from {} lines in a train step by `filter_jit` (Equinox {}) to {} ({}), and to "
-        "{} ({})".format(*equinox),
-        "from {} lines by `nnx.jit` (Flax {}) to {} ({}), then up to {} ({}); it is {} "
-        "now".format(*nnx[:-1]),
-    )
-    assert [
-        sentence for sentence in sentences if sentence not in text_of("releases")
-    ] == []
+def sets_with(releases, kind, port):
+    """The days of the sets in which a port has a change of a kind."""
+    return [day for day, row in releases.items() if kind in row.counts.get(port, ())]
+
+
+def change_of(row, kind, what):
+    """The change of this kind whose words begin so."""
+    changes = [change for change in row.moved if change.kind == kind]
+    (change,) = [change for change in changes if change.what.startswith(what)]
+    return change
+
+
+def test_every_published_set_has_a_snapshot_in_which_all_ports_work(releases):
+    for row in releases.values():
+        assert row.reason == ""
+        assert row.python == "3.13"
+        assert {row.facts[port].works for port in PORTS} == {"yes"}
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_no_port_computes_another_function_in_any_set(releases, port):
+    assert sets_with(releases, "function", port) == []
+
+
+def test_other_parameters_were_drawn_once(releases):
+    drawn = {port: sets_with(releases, "draws", port) for port in PORTS}
+    once = ["2025-03-15"]
+    assert drawn == {"pure": once, "linen": once, "nnx": [], "equinox": once}
+    assert releases["2025-01-15"].versions["jax"] == "0.4.38"
+    assert change_of(releases["2025-03-15"], "draws", "initializers")
+
+
+def test_the_gradient_of_an_index_past_the_end_changed(releases):
+    row = releases["2026-03-15"]
+    change = change_of(row, "function", "indices: reading, with one past the end")
+    assert change.what.endswith("gradient of the parameter")
+    assert change.line.startswith("jax/_src/numpy/indexing.py:1123 ")
+    assert row.versions["jax"] == "0.9.1"
+    assert releases["2026-01-15"].versions["jax"] == "0.8.2"
+
+
+def test_a_masked_loss_of_optax_became_zero(releases):
+    row = releases["2025-09-15"]
+    change = change_of(row, "function", "loss: cross-entropy where a mask")
+    assert change.new == "0 instead of -inf"
+    assert row.versions["optax"] == "0.2.6"
+    assert releases["2025-07-15"].versions["optax"] == "0.2.5"
+
+
+def test_an_optimizer_of_nnx_has_to_be_told_what_to_train(releases):
+    row = releases["2025-09-15"]
+    change = change_of(row, "function", "mistake: an optimizer that is not told")
+    assert (change.old, change.new) == ("no error", "TypeError")
+    assert row.versions["flax"] == "0.11.2"
+
+
+def test_a_train_step_has_more_operations_since_jax_0_8(releases):
+    for port in PORTS:
+        (day,) = sets_with(releases, "work", port)
+        assert releases[day].versions["jax"] == "0.8.0"
+
+
+def test_nothing_changed_in_the_last_published_set(releases):
+    *_, last = releases.values()
+    assert last.counts == {}
+
+
+def test_linen_and_plain_jax_cost_the_same_python_throughout(releases):
+    (linen,) = {row.facts["linen"].lines for row in releases.values()}
+    (pure,) = {row.facts["pure"].lines for row in releases.values()}
+    assert f"{linen} and {pure} lines in a train step" in text_of("releases")
+
+
+def lines_and_version(releases, port, package, day):
+    """The lines of Python in a train step on a day, as "972 (0.13.6)"."""
+    row = releases[day]
+    return f"{row.facts[port].lines} ({row.versions[package]})"
+
+
+def test_the_python_of_equinox_is_what_the_page_says(releases):
+    page = text_of("releases")
+    for day in ("2025-03-15", "2025-05-15", "2026-03-15"):
+        assert lines_and_version(releases, "equinox", "equinox", day) in page
+
+
+def test_the_python_of_nnx_is_what_the_page_says(releases):
+    page = text_of("releases")
+    most = max(releases, key=lambda day: releases[day].facts["nnx"].lines)
+    *_, last = releases.values()
+    for day in ("2025-01-15", "2025-03-15", most):
+        assert lines_and_version(releases, "nnx", "flax", day) in page
+    assert f"it is {last.facts['nnx'].lines} now" in page
