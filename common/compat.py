@@ -1,6 +1,4 @@
-"""Functions that older versions of JAX and Optax lack or name otherwise, detected by
-name where they have one.
-"""
+"""Functions that older versions of JAX and Optax lack, or have under other names."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +12,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
-    """JAX with 64-bit types, or without, within a context: `jax.enable_x64` from JAX
-    0.8 on.
+    """Switch JAX's 64-bit types on or off within a context.
+
+    It is `jax.enable_x64` from JAX 0.8 on.
     """
     if callable(getattr(jax, "enable_x64", None)):
         return jax.enable_x64(wanted)
@@ -25,8 +24,9 @@ def enable_x64(wanted: bool) -> AbstractContextManager[Any]:
 
 
 def dotted(path: Sequence[Any]) -> str:
-    """The keys on the way to a leaf, joined by dots, as "a.0": `jax.tree_util.keystr`
-    from JAX 0.5 on.
+    """The keys on the way to a leaf, joined by dots, as "a.0".
+
+    It is `jax.tree_util.keystr` from JAX 0.5 on.
     """
     return ".".join(map(name_of_key, path))
 
@@ -40,8 +40,9 @@ def name_of_key(key: Any) -> str:
 
 
 def linear(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A linear function of arrays with a `jax.lax.scan`, such that JAX can transpose
-    it: from JAX 0.10 on, as it is.
+    """A linear function of arrays with a `jax.lax.scan`, which JAX can transpose.
+
+    From JAX 0.10 on, it is the function itself.
     """
     if jax.__version_info__ >= (0, 10):
         return function
@@ -55,8 +56,9 @@ def linear(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def varying_axes(array: Any) -> frozenset[str]:
-    """The axes of a `jax.shard_map` over which an array varies; none where JAX does not
-    say, as before 0.7.
+    """The axes of a `jax.shard_map` over which an array varies.
+
+    There are none where JAX does not say, as before 0.7.
     """
     if not hasattr(jax, "typeof"):
         return frozenset()
@@ -68,8 +70,9 @@ def varying_axes(array: Any) -> frozenset[str]:
 
 
 def vary_over(array: Any, axes: Sequence[str]) -> Any:
-    """An array that varies over these axes of a `jax.shard_map`, too: `jax.lax.pcast`
-    from JAX 0.8.2 on.
+    """An array that varies over these axes of a `jax.shard_map`, too.
+
+    It is `jax.lax.pcast` from JAX 0.8.2 on.
     """
     if not axes:
         return array
@@ -79,8 +82,9 @@ def vary_over(array: Any, axes: Sequence[str]) -> Any:
 
 
 def vary_alike(*arrays: Any) -> tuple[Any, ...]:
-    """Arrays, each varying over all axes of a `jax.shard_map` over which one of them
-    does.
+    """Arrays that vary over the same axes of a `jax.shard_map`.
+
+    Those are all the axes over which one of them varied before.
     """
     every = frozenset[str]()  # stays empty outside of a jax.shard_map
     for array in arrays:
@@ -89,8 +93,9 @@ def vary_alike(*arrays: Any) -> tuple[Any, ...]:
 
 
 def explicit_sharding(array: Any) -> Any:
-    """The sharding that an array has by its type, on a mesh with axes that are
-    explicit; None elsewhere.
+    """The sharding that an array has by its type.
+
+    It has one on a mesh with explicit axes; elsewhere, this is None.
     """
     if not hasattr(jax, "typeof") or not hasattr(jax.sharding, "reshard"):
         return None
@@ -100,18 +105,19 @@ def explicit_sharding(array: Any) -> Any:
 
 
 def sharded(sharding: Any, *axes: Any) -> Any:
-    """A sharding on the same mesh, whose axes of the array are spread over these axes
-    of the mesh; None for none.
+    """A sharding on the same mesh.
+
+    Each axis of an array is spread over one of these axes of the mesh, or over none for
+    None.
     """
     return NamedSharding(sharding.mesh, PartitionSpec(*axes))
 
 
 def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) -> Any:
-    """An array broadcast to (*batch, K), spread over an explicit mesh as frames (...,
-    *batch, features) are.
+    """An array broadcast to (*batch, K), and spread over devices as frames are.
 
-    `first` is the first axis of the frames that the shape has, too; sizes may be
-    symbolic.
+    Frames (..., *batch, features) are spread over a mesh with explicit axes. `first` is
+    the first axis of the frames that the shape has, too; sizes may be symbolic.
     """
     sharding = explicit_sharding(frames)
     if sharding is None:
@@ -126,11 +132,10 @@ def broadcast_as(array: Any, shape: Sequence[Any], frames: Any, first: int = 0) 
 
 @contextmanager
 def watch_events() -> Iterator[dict[str, list[float]]]:
-    """The events of `jax.monitoring` within this context, by the last part of their
-    names: how long each took.
+    """How long each event of `jax.monitoring` within this context took.
 
-    In seconds; 0 where JAX does not say. From JAX 0.6 on, the module can take a
-    listener away.
+    The times are in seconds, by the last part of the event's name; 0 where JAX does not
+    say. From JAX 0.6 on, the module can take a listener away.
     """
     events: dict[str, list[float]] = defaultdict(list)
 

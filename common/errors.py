@@ -20,27 +20,25 @@ class InputError(TrigruError, ValueError):
 
 
 class NotOfferedError(TrigruError, NotImplementedError):
-    """A part of the contract that a port doesn't have: a check that needs it counts as
-    not offered, not as wrong.
+    """A part of the contract that a port doesn't have.
+
+    A check that needs it counts as not offered, and not as failed.
     """
 
 
 class UnjudgedError(TrigruError):
-    """A question without an answer, as of files that do not compare: a command ends
-    with exit code 125.
+    """A question that has no answer, as of two files that cannot be compared.
+
+    A command ends with exit code 125.
     """
 
 
 class DefectError(TrigruError, AssertionError):
-    """A fault of a port that a check found without comparing arrays: the check has
-    failed.
-    """
+    """A fault of a port, by which a check has failed without comparing arrays."""
 
 
 class ParamsFileError(TrigruError, ValueError):
-    """A parameter file that is truncated, malformed or holds values no model could
-    use.
-    """
+    """A file of parameters that is damaged, or holds values that no model can use."""
 
 
 class UnknownNameError(TrigruError, LookupError):
@@ -53,8 +51,9 @@ class UnknownNameError(TrigruError, LookupError):
 
 
 class UnavailableError(TrigruError, ImportError):
-    """A port, call style or file format that exists, but does not work with the
-    packages that are installed.
+    """A port, call style or file format for which the right packages are missing.
+
+    It exists, but does not work with the packages that are installed.
     """
 
 
@@ -77,12 +76,14 @@ EXTRAS = {
 
 
 def what_to_install(error: BaseException) -> str | None:
-    """A sentence that says what to install, where a module of one of trigru's extras is
-    missing; None of other errors.
+    """A sentence that says what to install, if a module of an extra is missing.
 
-    >>> what_to_install(ModuleNotFoundError("No module named 'msgspec'", name="msgspec"))
+    It is None for any other error.
+
+    >>> error = ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
+    >>> what_to_install(error)
     'msgspec is not installed: pip install ".[bench]" in a clone of trigru brings it.'
-    """  # noqa: E501
+    """
     if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
         return None
     install = f'pip install ".[{EXTRAS[error.name]}]" in a clone of trigru'
@@ -105,8 +106,9 @@ def either(names: Iterable[str]) -> str:
 
 
 def for_terminal(text: str) -> str:
-    r"""Text that a terminal shows as it is: without characters that control it, or
-    change the direction of text.
+    r"""Text with what would control a terminal written as escape sequences.
+
+    Those are control characters, and characters that change the direction of text.
 
     >>> for_terminal("a\x1b[31mb\nc")
     'a\\x1b[31mb\\nc'

@@ -18,8 +18,9 @@ UNFINISHED = ".trigru-"
 
 
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The content of a regular file, or of one that a symbolic link leads to; of a
-    ".gz", what is compressed in it.
+    """The content of a regular file; of a ".gz", what is compressed in it.
+
+    A symbolic link is followed.
 
     Raises:
         OSError: it cannot be read, is a pipe, a device or a folder, or has more bytes

@@ -1,3 +1,1 @@
-"""Shared parts of the ports' GRUs: checks of a call, initializers, fused kernel, the
-initial state's learning rate.
-"""
+"""What the ports' GRUs share: checks of calls, initializers, loops and optimizers."""

@@ -1,5 +1,6 @@
-"""The checks of a model and of a call before any tracing, so that an error names the
-caller's arguments.
+"""The checks of a model and of a call.
+
+They come before any tracing, so that an error names the caller's arguments.
 """
 
 from functools import reduce
@@ -24,8 +25,9 @@ __all__ = [
 
 
 def check_model(*, kernel: Any = "stock", **fields: Any) -> None:
-    """Raise InputError unless a model can have this kernel, and these fields of
-    `trigru.common.config.check_fields`.
+    """Raise InputError unless a model can have this kernel and these fields.
+
+    The fields are those of `trigru.common.config.check_fields`.
     """
     check_fields(**fields)
     if not isinstance(kernel, str) or kernel not in (*KERNELS, AUTO):
@@ -64,9 +66,10 @@ def check_call(
 
     >>> check_call(np.ones((8, 20, 12)), np.ones((4, 32)), hidden_size=64)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8 from x (8, 20, 12),
-    hidden_size 64. Pass one state per example, or carry=None for the learned initial state.
-    """  # noqa: E501
+    trigru.common.errors.InputError: carry has shape (4, 32), expected (8, 64): batch 8
+        from x (8, 20, 12), hidden_size 64. Pass one state per example, or carry=None
+        for the learned initial state.
+    """
     _check_flag("reverse", reverse)
     _check_flag("time_major", time_major)
 
@@ -118,9 +121,9 @@ def check_batch_shape(batch_shape: Any) -> None:
 
     >>> check_batch_shape(8)
     Traceback (most recent call last):
-    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers from 1 on, below 2**31, as
-    (8,) for a batch of 8.
-    """  # noqa: E501
+    trigru.common.errors.InputError: batch_shape is 8, expected a tuple of whole numbers
+        from 1 on, below 2**31, as (8,) for a batch of 8.
+    """
     is_shape = isinstance(batch_shape, tuple | list)
     if not is_shape or not all(_is_size(size) for size in batch_shape):
         raise InputError(
@@ -130,11 +133,11 @@ def check_batch_shape(batch_shape: Any) -> None:
 
 
 def clip_lengths(lengths: Any, time: int) -> Any:
-    """Lengths in [0, time] as int32, from any integer dtype: a narrow one can't count
-    to `time`, a wide one wraps.
+    """Lengths in [0, time] as int32, from any integer dtype.
 
-    Without jax_enable_x64, `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a
-    port that maps its model over a batch clips before.
+    A narrow dtype cannot count to `time`, and a wide one wraps. Without jax_enable_x64,
+    `jax.vmap` already keeps the lower 32 bits of NumPy's 64: a port that maps its model
+    over a batch clips before.
 
     >>> clip_lengths(np.array([-4, 2, 2**40]), 5).tolist()
     [0, 2, 5]
@@ -189,8 +192,9 @@ def _check_flag(name: str, flag: Any) -> None:
 
 
 def _check_array(name: str, array: Any) -> None:
-    """Raise InputError unless JAX computes with it: an array of its own or NumPy's, or
-    what converts itself to one.
+    """Raise InputError unless JAX computes with it.
+
+    It computes with its own arrays and NumPy's, and with what converts itself to one.
     """
     converts_itself = hasattr(array, "__jax_array__")
     if isinstance(array, jax.ShapeDtypeStruct):
@@ -218,9 +222,7 @@ def _axes(*, time: bool, time_major: bool, batched: bool) -> str:
 
 
 def _check_axes(x: Any, *, time: bool, time_major: bool, batched: bool) -> None:
-    """Raise InputError if x has too few axes, or batch axes where the model takes none,
-    or no entry.
-    """
+    """Raise InputError unless x has the axes that the model takes, and some entry."""
     shape = np.shape(x)
     axes = _axes(time=time, time_major=time_major, batched=batched)
     least = 2 if time else 1
@@ -250,8 +252,9 @@ def _check_shape(subject: str, array: Any, expected: Any, why: str) -> None:
 
 
 def _check_kind(subject: str, array: Any, kind: Any, name: str) -> None:
-    """Raise InputError unless the dtype is of a kind; NumPy counts timedelta64 among
-    the integers.
+    """Raise InputError unless the dtype is of a kind.
+
+    timedelta64 is refused, which NumPy counts among the integers.
     """
     dtype = _dtype_of(array)
     is_time = jnp.issubdtype(dtype, np.timedelta64)
@@ -260,8 +263,9 @@ def _check_kind(subject: str, array: Any, kind: Any, name: str) -> None:
 
 
 def _check_floating(name: str, array: Any) -> None:
-    """Raise InputError unless JAX has the dtype: no byte order but the machine's, and
-    no longdouble.
+    """Raise InputError unless JAX has the dtype.
+
+    JAX has no longdouble, and no byte order but the machine's.
     """
     _check_kind(f"{name} has", array, jnp.floating, "a floating-point one")
     dtype = _dtype_of(array)

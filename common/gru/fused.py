@@ -1,12 +1,13 @@
-"""The fused kernel: a GRU scan in plain JAX that computes its weight gradients after
-the backward loop.
+"""The fused kernel: a GRU scan with its weight gradients after the backward loop.
+
+It is written in plain JAX.
 
 Autodiff of a scan adds a (D, 3H) and an (H, 3H) gradient to memory at every step. Here
 a rule, `_derivative`, gives the derivative. It takes everything that multiplies a
 weight's tangent out of the loop:
 
-    u_t = x_t Ẇ_i + ẋ_t W_i + ḃ_i + h_{t-1} Ẇ_h             for all t at once ḣ_t = A_t
-    ḣ_{t-1} + B_t u_t                            step by step, W_h alone in the loop
+    u_t = x_t Ẇ_i + ẋ_t W_i + ḃ_i + h_{t-1} Ẇ_h     for all t at once
+    ḣ_t = A_t ḣ_{t-1} + B_t u_t                     step by step, W_h alone in the loop
 
 Transposed by JAX, the first line becomes one matrix product over all steps for each
 weight, after the loop, as in cuDNN (https://arxiv.org/abs/1604.01946) and Haste
@@ -35,8 +36,9 @@ __all__ = ["Weights", "fused_scan"]
 
 
 class Weights(NamedTuple):
-    """Parameters, each of the gates in the order r, z, n; `kernel_i` and `kernel_h`
-    multiply from the right.
+    """Parameters, each with the gates in the order r, z, n.
+
+    `kernel_i` and `kernel_h` multiply from the right.
     """
 
     kernel_i: Float[Array, "D 3*H"]
@@ -110,8 +112,10 @@ def fused_scan(
 
 
 def prevent_cse(unroll: int, x: Array) -> bool:
-    """False in a loop over x (T, ...), which XLA keeps apart from the forward pass;
-    fully unrolled, there is none.
+    """Whether `jax.checkpoint` has to keep XLA from merging both passes over x.
+
+    XLA does not merge a loop with that of the forward pass. A scan that is fully
+    unrolled over x (T, ...) has no loop.
     """
     return unroll >= x.shape[0]
 
@@ -211,10 +215,10 @@ def _run(
     by_time: tuple[Array, Array | None, Array | None],
     keep: Callable[[Array, Array, Any], Any],
 ) -> tuple[Array, Any]:
-    """The last state, and what `keep(state before, state after, (r, z, n, a))` gives at
-    each step, stacked.
+    """The last state, and what `keep` gives at each step, stacked.
 
-    The state before a step is that before a reset.
+    It is called as `keep(state before, state after, (r, z, n, a))`. The state before a
+    step is that before a reset.
     """
     x, resets, active = by_time
     multiplies_first = _multiplies_first(x)
@@ -233,11 +237,10 @@ def _run(
 
 
 def _multiplies_first(x: Array) -> bool:
-    """Whether inputs are multiplied before the loop: reading W_i at each step costs
-    more than keeping x W_i.
+    """Whether inputs are multiplied before the loop.
 
-    Measured on CPUs (docs/kernel.md). Without an axis of a batch, there may be one that
-    `jax.vmap` maps.
+    They are if reading W_i at each step costs more than keeping x W_i. Measured on CPUs
+    (docs/kernel.md). Without an axis of a batch, there may be one that `jax.vmap` maps.
     """
     *batch, D = x.shape[1:]
     sizes = [*batch, D]
@@ -248,8 +251,9 @@ def _multiplies_first(x: Array) -> bool:
 
 
 def _cell(weights: Weights, h: Array, gi: Array) -> tuple[Array, Any]:
-    """The next state (*batch, H), and (r, z, n, a), where a = W_hn h + b_hn; gi = x W_i
-    (*batch, 3H).
+    """The next state (*batch, H), and (r, z, n, a).
+
+    gi is x W_i (*batch, 3H), and a = W_hn h + b_hn.
     """
     gi = gi + jnp.broadcast_to(weights.bias, gi.shape)
     gi_r, gi_z, gi_n = jnp.split(gi, 3, axis=-1)  # each (*batch, H)
@@ -271,8 +275,9 @@ def _pause(is_active: Array | None, after: Array, before: Array) -> Array:
 def _outside_the_loop(
     weights: Weights, t_weights: Any, x: Array, t_x: Any, started: Array
 ) -> tuple[Array, Array]:
-    """The sum u (T, *batch, 3H), whose last part belongs to a, and what belongs to n
-    instead (T, *batch, H).
+    """The sum u (T, *batch, 3H), and what belongs to n alone (T, *batch, H).
+
+    The last third of u belongs to a.
     """
     *steps, H = started.shape
     from_x = times(t_x, weights.kernel_i)  # (T, *batch, 3H)
@@ -301,8 +306,9 @@ def _outputs(after: Array, active: Array | None) -> Array:
 
 
 def _cut(by_time: Any, chunk: int, reverse: bool) -> tuple[Any, Any]:
-    """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over,
-    which run last; or None.
+    """The arrays in whole chunks (chunks, steps, *batch, ...), and the steps left over.
+
+    Those run last. Without any, this is None in their place.
     """
     T = by_time[0].shape[0]
     left_over = T % chunk

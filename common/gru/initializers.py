@@ -39,8 +39,7 @@ def _as_it_is(drawn: Any) -> Any:
 def for_carry(
     initializer: Any, unbox: Callable[[Any], Any] = _as_it_is
 ) -> Callable[..., Any]:
-    """An initializer of the initial carry, of shape (H,), that says what is wrong with
-    the one it is given.
+    """An initializer of the initial carry (H,) that checks what another one draws.
 
     `unbox` gives the array in a framework's box, as of `flax.linen.with_partitioning`,
     which is returned as it is.
@@ -49,10 +48,12 @@ def for_carry(
         InputError: when called, if the initializer can't be called, raises anything, or
             gives another shape or dtype.
 
-    >>> for_carry(lambda key, shape, dtype: jnp.zeros(3, dtype))(jax.random.key(0), (8,))
+    >>> draw = for_carry(lambda key, shape, dtype: jnp.zeros(3, dtype))
+    >>> draw(jax.random.key(0), (8,))
     Traceback (most recent call last):
-    trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one number for each hidden unit.
-    """  # noqa: E501
+    trigru.common.errors.InputError: carry_init gave shape (3,), expected (8,): one
+        number for each hidden unit.
+    """
 
     def init(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         if not callable(initializer):
@@ -116,8 +117,9 @@ def _checked_carry(array: Any, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 def orthogonal(
     key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32
 ) -> Float[Array, "rows columns"]:
-    """JAX's orthogonal initializer of (rows, columns), for half precision too: there
-    drawn in float32 and rounded.
+    """JAX's orthogonal initializer of (rows, columns), also for half precision.
+
+    That is drawn in float32 and rounded.
 
     >>> orthogonal(jax.random.key(0), (4, 4), jnp.bfloat16).dtype
     dtype(bfloat16)
@@ -128,17 +130,17 @@ def orthogonal(
 
 
 def per_gate(initializer: Callable[..., Any]) -> Callable[..., Any]:
-    """Let an initializer fill a fused (rows, 3H) matrix gate by gate, with a key for
-    each.
+    """Let an initializer fill a fused (rows, 3H) matrix gate by gate.
 
-    Why it matters: an orthogonal (H, 3H) matrix has orthogonal rows, but its three (H,
-    H) blocks are not orthogonal matrices, and each is smaller by a factor of about
-    sqrt(3).
+    Each gate has a key of its own. Why it matters: an orthogonal (H, 3H) matrix has
+    orthogonal rows, but its three (H, H) blocks are not orthogonal matrices, and each
+    is smaller by a factor of about sqrt(3).
 
     >>> w = per_gate(orthogonal)(jax.random.key(0), (4, 12), jnp.float32)
-    >>> all(bool(jnp.allclose(g @ g.T, jnp.eye(4), atol=1e-5)) for g in jnp.split(w, 3, axis=1))
+    >>> w_r, w_z, w_n = jnp.split(w, 3, axis=1)
+    >>> bool(jnp.allclose(w_z @ w_z.T, jnp.eye(4), atol=1e-5))
     True
-    """  # noqa: E501
+    """
 
     @partial(jax.jit, static_argnums=(1, 2))  # traced once for each shape and dtype
     def draw(key: Any, shape: tuple[int, int], dtype: Any) -> jax.Array:

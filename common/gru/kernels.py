@@ -19,8 +19,9 @@ MEASURED = ("AuthenticAMD",)
 
 
 def is_fused(kernel: str, dtype: Any) -> bool:
-    """Whether a model with a kernel, "stock", "fused" or "auto", computes in a dtype by
-    the fused one.
+    """Whether a model with this kernel computes in a dtype by the fused one.
+
+    The kernel is "stock", "fused" or "auto".
     """
     if kernel != AUTO:
         return kernel == FUSED

@@ -1,5 +1,4 @@
-"""A learning rate of its own for the initial carry, in any framework's tree of
-parameters.
+"""A learning rate of its own for the initial carry, in any framework's parameters.
 
 Where the loss is a mean over T steps, only the first steps depend on where the sequence
 started: the gradient of the initial carry shrinks like 1/T, that of a weight, which
@@ -37,8 +36,7 @@ def carry_learning_rate(
     carry: optax.GradientTransformation | None = None,
     name: str = "initial_carry",
 ) -> optax.GradientTransformationExtraArgs:
-    """Give the initial carry a transformation of its own, and every other parameter
-    `tx`.
+    """Give the initial carry a transformation of its own, and other parameters `tx`.
 
     Parameters are told apart by path: arrays that are called `initial_carry` are
     initial carries, and what is within a module of that name is not. That works in
@@ -57,8 +55,9 @@ def carry_learning_rate(
             decay, or with a schedule, say.
         name: of the array, in a model of your own.
 
-    Returns: A transformation made by `optax.partition`. Each part sees its own
-        gradients alone: to clip by the norm of all, chain the clipping before it.
+    Returns:
+        A transformation made by `optax.partition`. Each part sees its own gradients
+        alone: to clip by the norm of all, chain the clipping before it.
 
     Raises:
         InputError: scale is negative, not finite, or neither a Python number nor a
@@ -66,13 +65,14 @@ def carry_learning_rate(
             1e30, or both scale=0 and what it would leave without effect were given; at
             `init`, no parameter is an initial carry.
 
-    >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=optax.adam(1e-3))
-    >>> frozen = carry_learning_rate(optax.sgd(0.1), scale=0.0)
+    >>> adam = optax.adam(1e-3)
+    >>> tx = carry_learning_rate(optax.adamw(1e-3), scale=10.0, length=48, carry=adam)
+    >>> frozen = carry_learning_rate(optax.sgd(0.5), scale=0.0)
     >>> params = {"cell": jax.numpy.ones(2), "initial_carry": jax.numpy.ones(2)}
     >>> updates, _ = frozen.update(params, frozen.init(params))
     >>> {name: update.tolist() for name, update in updates.items()}
-    {'cell': [-0.10000000149011612, -0.10000000149011612], 'initial_carry': [0.0, 0.0]}
-    """  # noqa: E501
+    {'cell': [-0.5, -0.5], 'initial_carry': [0.0, 0.0]}
+    """
     if not _is_scale(scale):
         raise InputError(
             f"scale is {brief(repr(scale))}, expected a Python number from 0 to "
@@ -118,8 +118,9 @@ def carry_learning_rate(
 def _scaled(
     tx: optax.GradientTransformation, scale: Any, length: int | None
 ) -> optax.GradientTransformation:
-    """A transformation whose gradients are multiplied by `length`, if there is one, and
-    its updates by `scale`.
+    """A transformation with its updates multiplied by `scale`.
+
+    Its gradients are multiplied by `length`, if there is one.
     """
 
     def multiply(updates: Any, _: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Products of all steps at once with a weight: their transpose is one matrix product
-over all steps.
+"""Products of all steps at once with a weight.
 
-Where a term is zero by construction, like the tangent of an array that is not
-differentiated, there is no product.
+Their transpose is one matrix product over all steps. Where a term is zero by
+construction, like the tangent of an array that is not differentiated, there is no
+product.
 """
 
 from functools import partial
@@ -21,8 +21,9 @@ __all__ = ["each", "is_zero", "times", "total"]
 
 
 def times(x: Any, kernel: Any) -> Array | None:
-    """Inputs (T, *batch, D) times (D, K), all steps at once; None where one is zero by
-    construction.
+    """Inputs (T, *batch, D) times (D, K), all steps at once.
+
+    None stands for an array that is zero by construction, also as the result.
     """
     if is_zero(x) or is_zero(kernel):
         return None
@@ -32,8 +33,9 @@ def times(x: Any, kernel: Any) -> Array | None:
 
 
 def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
-    """The sum of terms (K,) or (T, *batch, K), broadcast to (T, *batch, K) and spread
-    as inputs (T, *batch, D) are.
+    """The sum of terms (K,) or (T, *batch, K), as an array (T, *batch, K).
+
+    It is spread over devices as inputs (T, *batch, D) are.
     """
     present = [term for term in terms if not is_zero(term)]
     if not present:
@@ -45,11 +47,10 @@ def total(shape: tuple[Any, ...], like: Array, *terms: Any) -> Array:
 
 
 def each(term: Array, like: Array) -> Array:
-    """A term that is the same for all examples, as an array (*batch, K) that depends on
-    the example.
+    """A term that is the same for all examples, as an array (*batch, K).
 
-    Under jax.vmap, its gradient is then summed over the steps first, and over the
-    examples after the loop.
+    JAX takes the array to depend on the example. Under jax.vmap, its gradient is then
+    summed over the steps first, and over the examples after the loop.
     """
     shape = (*like.shape[1:-1], term.shape[-1])
     one = jnp.ones((), term.dtype)
@@ -109,8 +110,9 @@ ad.defbilinear(_product_p, _transpose_to_x, _transpose_to_kernel)
 
 
 def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """Σ xᵀ t over all axes between the first few and the last (*batch, D, K), without
-    gathering a spread batch.
+    """Σ xᵀ t (*batch, D, K), over all axes between the first few and the last.
+
+    A batch that is spread over devices is not gathered.
     """
     mapped = tuple(range(batch))
     summed = tuple(range(batch, x.ndim - 1))
@@ -129,9 +131,9 @@ def _gradient(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
 
 
 def _gradient_by_rows(x: Array, t: Array, *, precision: Any, batch: int) -> Array:
-    """The same on one device: with several axes to sum over, XLA's CPU backend copies
-    both into another order.
+    """The same on one device, with the axes to sum over made one.
 
+    Of several such axes, XLA's CPU backend would copy both arrays into another order.
     On a mesh of explicit axes, as of one device, JAX would ask how rows are spread.
     """
     if explicit_sharding(x) is not None:
@@ -157,8 +159,9 @@ def _lower_gradient(context: Any, x: Any, t: Any, **options: Any) -> Any:
 
 
 def _is_spread(context: Any) -> bool:
-    """Whether a module that is being lowered leaves it to XLA to spread arrays over
-    several devices.
+    """Whether XLA will spread the arrays of a module over several devices.
+
+    The context is that of a module that is being lowered.
     """
     if hasattr(context, "num_devices"):
         return context.num_devices > 1
@@ -182,8 +185,9 @@ def _batched_gradient(
 
 
 def _axis_first(array: Array, axis: int | None, size: int) -> Array:
-    """An array with its mapped axis in front; the same for all examples where none is
-    mapped.
+    """An array with its mapped axis in front.
+
+    If no axis is mapped, it is the same for all examples.
     """
     if axis is None:
         return jnp.broadcast_to(array, (size, *array.shape))

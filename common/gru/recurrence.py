@@ -1,10 +1,9 @@
-"""The loop of the ports' models: its start, a scan of a cell or the fused kernel,
-resets and padding.
+"""The loop of the ports' models, over a cell or by the fused kernel.
 
-A model's cell and its parameters are its framework's. A model checks a call by
-`trigru.common.gru.checks.check_call`, begins it by `begin` or `begin_step`, which
-arrange the arrays as a scan reads them, and passes its cell to `Loop.run`. Linen, whose
-scan is its own, passes it to `Loop.advance`.
+It knows the start, resets and padding. A model's cell and its parameters are its
+framework's. A model checks a call by `trigru.common.gru.checks.check_call`, begins it
+by `begin` or `begin_step`, which arrange the arrays as a scan reads them, and passes
+its cell to `Loop.run`. Linen, whose scan is its own, passes it to `Loop.advance`.
 """
 
 from collections.abc import Callable
@@ -54,8 +53,9 @@ class Loop(NamedTuple):
     def run(
         self, cell: Callable[[Array, Array], Array], *, unroll: int, remat: bool
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "..."]]:
-        """The final carry (*batch, H) and the outputs by a scan of a cell, (h, x) ->
-        the next h.
+        """The final carry (*batch, H) and the outputs, by a scan of a cell.
+
+        The cell is a function (h, x) -> the next h.
         """
 
         def step(h: Array, inputs: Any) -> tuple[Array, Array]:
@@ -88,9 +88,9 @@ class Loop(NamedTuple):
     def advance(
         self, cell: Callable[[Array, Array], Array], h: Array, inputs: Any
     ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
-        """One step of a scan of a cell, (h, x) -> the next h, with one step of
-        `by_time`: reset, cell, padding.
+        """One step of a scan of a cell: reset, cell, padding.
 
+        The cell is a function (h, x) -> the next h; inputs are one step of `by_time`.
         Returns the state after the step and the output. Where the step does not count,
         they are the state before, which no reset changes, and 0.
         """
@@ -158,11 +158,10 @@ def begin_step(
     reset: Bool[Array, "*batch"] | None = None,
     dtype: Any = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch features"]]:
-    """Begin a call on one step, with arguments as of `begin`; where reset (*batch) is
-    true, from the initial carry.
+    """Begin a call on one step, with arguments as of `begin`.
 
-    Returns the state (*batch, H) and the inputs (*batch, D), in the dtype of the
-    computation.
+    It starts from the initial carry where reset (*batch) is true. Returns the state
+    (*batch, H) and the inputs (*batch, D), in the dtype of the computation.
     """
     dtype = computation_dtype(dtype, initial, x, carry)
     x = jnp.asarray(x, dtype)
@@ -182,12 +181,12 @@ def cast(tree: Any, dtype: Any) -> Any:
 
 
 def _of_each_example(h: Array, frames: Array, *, first: int) -> Array:
-    """A state (H,) or (*batch, H) as one (*batch, H), spread over devices as frames
-    (..., *batch, D) are.
+    """A state (H,) or (*batch, H) as one of each example, (*batch, H).
 
-    In a `jax.shard_map`, and on a mesh with explicit axes, a loop has to start with a
-    carry of the type that its steps have. Elsewhere, XLA spreads it. `first` is the
-    axis of the frames at which their batch begins.
+    It is spread over devices as frames (..., *batch, D) are. In a `jax.shard_map`, and
+    on a mesh with explicit axes, a loop has to start with a carry of the type that its
+    steps have. Elsewhere, XLA spreads it. `first` is the axis of the frames at which
+    their batch begins.
     """
     if varying_axes(frames) - varying_axes(h):
         h, _ = vary_alike(h, frames)

@@ -1,3 +1,1 @@
-"""The protocol of ports, their call styles and tasks, and reading the programs that XLA
-made of them.
-"""
+"""The protocol of ports, their call styles and tasks, and the programs of XLA."""

@@ -1,5 +1,6 @@
-"""How programs are compiled for a check: without optimisation where they run once, and
-kept for the next time.
+"""How programs are compiled for a check.
+
+One that runs once is compiled without optimisation. Programs are kept on disk.
 """
 
 import warnings
@@ -31,26 +32,28 @@ KEPT_SHARE = 0.8
 
 
 def jit_without_optimization(function: Callable[..., Any]) -> Any:
-    """`jax.jit`, which compiles in a sixth of the time: for a program that runs once,
-    and not as users have it.
+    """`jax.jit` without optimisation, which compiles in a sixth of the time.
+
+    It is for a program that runs once. Users have another one.
     """
     return jax.jit(function, compiler_options=_quick_options())
 
 
 def compiled_quickly() -> AbstractContextManager[None]:
-    """Compile without LLVM's optimisations what is compiled meanwhile, also by a
-    framework; XLA's own are the same.
+    """Compile without LLVM's optimisations within a context.
+
+    That holds for what a framework compiles, too. XLA's own optimisations are the same.
     """
     return configured({"jax_disable_most_optimizations": True})
 
 
 @contextmanager
 def programs_kept_in(folder: Path | None, least_s: float = 0.0) -> Iterator[None]:
-    """Take compiled programs from a folder of nothing else, and keep there those that
-    took so long to compile.
+    """Take compiled programs from a folder, and keep new ones there.
 
-    None compiles everything anew. A folder that cannot be read or written, and a
-    damaged entry, cost time alone.
+    The folder has nothing else. A program is kept if compiling it took `least_s`
+    seconds. Without a folder, everything is compiled anew. A folder that cannot be read
+    or written, and a damaged entry, cost time alone.
     """
     if folder is None:
         with configured({"jax_enable_compilation_cache": False}), _fresh_cache():
@@ -84,8 +87,9 @@ def _fresh_cache() -> Iterator[None]:
 
 @contextmanager
 def _damaged_entries() -> Iterator[list[str]]:
-    """What JAX says of entries that it cannot read or write, in place of its
-    warnings.
+    """What JAX says of entries that it cannot read or write.
+
+    Its warnings are not shown.
     """
     damaged: list[str] = []
     show = warnings.showwarning
@@ -113,9 +117,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _tidy(folder: Path, most_bytes: int) -> None:
-    """Remove the programs that were used longest ago, if a folder has more bytes of
-    them.
-    """
+    """Remove the programs that were used longest ago, until few enough bytes remain."""
     entries = []
     for entry in folder.glob("*-*"):
         with suppress(OSError):  # another process may remove it
@@ -136,8 +138,9 @@ def _tidy(folder: Path, most_bytes: int) -> None:
 
 @contextmanager
 def count_programs() -> Iterator[Callable[[], tuple[int, int]]]:
-    """Count the programs that this process compiles, and those that it takes from a
-    folder: a function gives both.
+    """Count the programs that this process compiles, and those that are kept.
+
+    A function gives both numbers: those compiled, and those taken from a folder.
     """
     with watch_events() as events:
 

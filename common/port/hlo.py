@@ -1,5 +1,6 @@
-"""Reads the optimised HLO of a compiled program: its operations, a fingerprint, and
-what devices exchange.
+"""Reads the optimised HLO of a compiled program.
+
+It finds the operations, a fingerprint, and what devices exchange.
 """
 
 import hashlib
@@ -90,8 +91,9 @@ def _check_count(name: str, count: int, least: int = 0) -> None:
 
 
 def read_program(lowered: Any) -> ProgramFacts:
-    """The facts of a program as `jax.jit(f).lower(...)`, or a framework's version of
-    it, returns it.
+    """The facts of a lowered program.
+
+    `jax.jit(f).lower(...)`, or a framework's version of it, returns one.
     """
     compiled = lowered.compile()
     compiled = getattr(compiled, "compiled", compiled)  # Equinox wraps JAX's
@@ -130,15 +132,15 @@ _REFERENCE = re.compile(r"%([\w.\-]+)")
 
 
 def fingerprint(text: str) -> str:
-    """Twelve hexadecimal digits of optimised HLO, shared by programs that compute the
-    same by the same operations.
+    """Twelve hexadecimal digits of optimised HLO.
 
-    An instruction counts by its operation, shape, layout, attributes and operands; a
-    computation by its instructions. Choices for one machine (see `tuned`), names,
-    metadata and all order do not count, as two frameworks may sort their leaves in
-    other ways, nor does which of several arguments of one shape is which, nor constants
-    of more than ten numbers, which XLA does not print: it tells programs apart that are
-    proven to compute the same, and proves nothing.
+    Programs that compute the same by the same operations share them. An instruction
+    counts by its operation, shape, layout, attributes and operands; a computation by
+    its instructions. Choices for one machine (see `tuned`), names, metadata and all
+    order do not count, as two frameworks may sort their leaves in other ways, nor does
+    which of several arguments of one shape is which, nor constants of more than ten
+    numbers, which XLA does not print: it tells programs apart that are proven to
+    compute the same, and proves nothing.
     """
     entry_hash = ""
     hashes: dict[str, str] = {}
@@ -152,8 +154,9 @@ def fingerprint(text: str) -> str:
 
 
 def tuned(text: str) -> str:
-    """A fingerprint of the choices for one machine in optimised HLO: of its
-    `backend_config`s, whatever their order.
+    """A fingerprint of the choices for one machine in optimised HLO.
+
+    Those are its `backend_config`s, whatever their order.
     """
     configs = []
     for line in text.splitlines():
@@ -164,8 +167,9 @@ def tuned(text: str) -> str:
 
 
 def _split_config(line: str) -> tuple[str, str]:
-    """An instruction without its `backend_config`, and that without what is known of
-    loops; "" if nothing is left.
+    """An instruction without its `backend_config`, and the config; "" for none.
+
+    What the config says of loops is left out.
     """
     before, _, rest = line.partition(", backend_config=")
     if not rest.startswith("{"):
@@ -232,8 +236,9 @@ _SHAPE = re.compile(r"([a-z]+\d*)[a-z0-9]*\[([\d,]*)\]")
 
 
 def gathered(tree: Any) -> Any:
-    """Arrays of which several hosts have parts, whole on each of them; other leaves as
-    they are.
+    """A tree with its arrays whole on each host.
+
+    Of some of them, several hosts have parts. Other leaves stay as they are.
     """
     import jax  # here, so that programs are read without JAX
     from jax.experimental import multihost_utils
@@ -258,11 +263,10 @@ def collectives_of(text: str) -> list[Collective]:
 
 
 def computations(text: str) -> Computations:
-    """The instructions of each computation of optimised HLO, by their names; the entry
-    is the last.
+    """The instructions of each computation of optimised HLO, by their names.
 
-    A computation comes after those that it calls, and an instruction after those that
-    it uses.
+    The entry is the last. A computation comes after those that it calls, and an
+    instruction after those that it uses.
     """
     by_name: Computations = {}
     instructions: dict[str, str] = {}
@@ -280,8 +284,9 @@ def computations(text: str) -> Computations:
 def _exchanges(
     by_name: Computations, name: str, runs: int | None, *, in_loop: bool
 ) -> Iterator[Collective]:
-    """The collectives of a computation and of those that it calls; it runs so often,
-    and stands in a loop or not.
+    """The collectives of a computation and of those that it calls.
+
+    Given is how often it runs, and whether it stands in a loop.
     """
     for line in by_name.get(name, {}).values():
         exchange = _COLLECTIVE.match(line)
@@ -311,9 +316,7 @@ def _runs_inside(runs: int | None, loop: str) -> int | None:
 
 
 def _bytes(shape: str, *, last: bool) -> int:
-    """The size of an array, or of all arrays of a tuple; or of the last that has
-    axes.
-    """
+    """The size of an array, or of all arrays of a tuple; or of the last with axes."""
     arrays = _SHAPE.findall(shape)
     if last:
         with_axes = [array for array in arrays if array[1]]

@@ -1,6 +1,4 @@
-"""Call styles: the ways to take a task across the jit boundary that are not one
-framework's own.
-"""
+"""The call styles that frameworks share, and the programs of a style."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -35,12 +33,14 @@ def shared_styles(
     caution: str = "",
     keeps_updates: bool = False,
 ) -> tuple[CallStyle, ...]:
-    """The styles that a port shares with others: functional, leaves, donated. To be
-    joined to its own.
+    """The styles that a port shares with others: functional, leaves and donated.
+
+    A port joins them to its own.
 
     Args:
         split: parts a model into its parameters and a function that makes a model of
-        them inside `jax.jit`. name, summary, source: of the functional style.
+            them inside `jax.jit`.
+        name, summary, source: of the functional style.
         caution: of all three.
         keeps_updates: of the leaves, where calls return what they change.
 
@@ -97,8 +97,9 @@ def shared_styles(
 
 
 def labels_of(port: Port, phase: str) -> dict[str, tuple[str, ...]]:
-    """The call styles that a port has for a phase, by name, in its order, and what else
-    each is called: of LABELS.
+    """The labels of the call styles that a port has for a phase, by name.
+
+    They are in the port's order.
     """
     labels: dict[str, tuple[str, ...]] = {}
     for style in port.call_styles:
@@ -111,7 +112,8 @@ def labels_of(port: Port, phase: str) -> dict[str, tuple[str, ...]]:
 
 
 def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[str]:
-    """The call styles that a port has for a phase, with one of these names or labels;
+    """The call styles that a port has for a phase, with one of these names or labels.
+
     None asks for all.
     """
     styles = []
@@ -122,9 +124,7 @@ def styles_called(port: Port, names: Sequence[str] | None, phase: str) -> list[s
 
 
 def available_styles(port: Port, phase: str) -> list[CallStyle]:
-    """The call styles that a port has for a phase and that the installed versions
-    have.
-    """
+    """The call styles of a phase that a port and the installed versions have."""
     styles = [style for style in port.call_styles if phase in style.phases]
     return [style for style in styles if style.missing() is None]
 
@@ -148,8 +148,9 @@ def functional_program(
         port: anything whose `dump` reads the rebuilt tree.
         tree: the pytree that crosses the jit boundary.
         task: what to compute.
-        rebuild: makes a model of the tree, inside jit. jit, value_and_grad,
-        apply_updates: the framework's filtered versions, where it has them.
+        rebuild: makes a model of the tree, inside jit.
+        jit, value_and_grad, apply_updates: the framework's filtered versions, where it
+            has them.
     """
 
     def forward(tree, *arrays):
@@ -178,10 +179,10 @@ def carrying_program(
     *,
     trains: bool = False,
 ) -> Program:
-    """The program of a jitted function (*passed, *arrays) -> a result; where it trains,
-    (*passed, loss).
+    """The program of a jitted function (*passed, *arrays) -> a result.
 
-    A port's `dump` reads what `rebuild` makes of the first pytree that is passed.
+    A function that trains returns (*passed, loss) instead. A port's `dump` reads what
+    `rebuild` makes of the first pytree that is passed.
     """
     carried = list(passed)  # from call to call
 

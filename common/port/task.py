@@ -70,17 +70,16 @@ class Task:
     optimizer: optax.GradientTransformation  # of the train_step phase
 
     def objective(self, model: Any, *arrays: Any) -> Any:
-        """The scalar that training minimises, of inputs, targets and, where they are
-        passed, lengths.
+        """The scalar that training minimises.
+
+        Arrays are inputs, targets and, where they are passed, lengths.
         """
         x, targets, *lengths = arrays
         return self.loss(self.predict(model, x, *lengths), targets)
 
 
 def mean_squared_error(prediction: tuple[Any, Any], targets: Any) -> Any:
-    """The loss at every step: the mean over (B, T, H) of the squared error of a GRU's
-    outputs.
-    """
+    """The mean over (B, T, H) of the squared error of a GRU's outputs."""
     _, outputs = prediction
     return jnp.mean((outputs - targets) ** 2)
 
@@ -127,11 +126,11 @@ def spread_of(devices: int, way: str) -> Spread:
 
 @dataclass(frozen=True)
 class _Mapped(Task):
-    """A task whose loss is the mean over devices of that of each part. All parts have
-    as many examples.
+    """A task whose loss is the mean over devices of the loss of each part.
 
-    The parameters are made to vary over the devices outside of the loop over time, so
-    that their gradient is summed over the steps before the devices exchange it.
+    All parts have as many examples. The parameters are made to vary over the devices
+    outside of the loop over time, so that their gradient is summed over the steps
+    before the devices exchange it.
     """
 
     mesh: Any
