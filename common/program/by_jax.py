@@ -1,5 +1,6 @@
-"""Equations for which NumPy has no rule: JAX evaluates them, one equation and one set
-of values at a time.
+"""Equations for which NumPy has no rule, evaluated by JAX.
+
+JAX evaluates one equation and one set of values at a time.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,11 +19,10 @@ Function = Callable[..., Any]
 
 
 def run_by_jax(equation: Any, how: How) -> Function:
-    """A function of an equation's operands, each with an axis of sets in front, that
-    JAX evaluates.
+    """A function of an equation's operands that JAX evaluates.
 
-    What JAX cannot evaluate in float64, such as a change of the type of bits, is
-    evaluated in the dtypes of the trace.
+    Each operand has an axis of sets in front. What JAX cannot evaluate in float64, such
+    as a change of the type of bits, is evaluated in the dtypes of the trace.
     """
     several = equation.primitive.multiple_results
     call = _wide_call(equation) if how.wide else None
@@ -72,8 +72,9 @@ def _call_as_traced(equation: Any) -> Function:
 
 
 def _wide_call(equation: Any) -> Function | None:
-    """The equation in float64; None if JAX does not take it so, or gives results of
-    another kind.
+    """A call of the equation in float64.
+
+    It is None if JAX does not take the equation so, or gives results of another kind.
     """
     primitive = equation.primitive
     params = {}
@@ -107,8 +108,9 @@ def _wide_spec(atom: Any) -> jax.ShapeDtypeStruct:
 
 
 def _bound(primitive: Any, params: dict[str, Any]) -> Function:
-    """A primitive with its parameters, compiled once for all equations that have the
-    same.
+    """A primitive with its parameters, compiled once.
+
+    All equations with the same primitive and parameters share it.
     """
     try:
         return _compiled(primitive, frozenset(params.items()))

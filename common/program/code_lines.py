@@ -27,11 +27,11 @@ class CodeLine(NamedTuple):
 
 
 def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ...]:
-    """The lines that led to an equation, the innermost first, without JAX's own. None
-    where JAX kept no traceback.
+    """The lines that led to an equation, the innermost first, without JAX's own.
 
-    Callers are the equations whose function or loop it is in, the outermost first: they
-    know the lines outside of it.
+    None stands for an equation of which JAX kept no traceback. Callers are the
+    equations whose function or loop it is in, the outermost first: they know the lines
+    outside of it.
 
     >>> closed = jax.make_jaxpr(lambda x: x + 1)(2.0)
     >>> code_lines(closed.eqns[0])  # nothing led here from a file
@@ -47,10 +47,10 @@ def code_lines(equation: Any, callers: Sequence[Any] = ()) -> tuple[CodeLine, ..
 
 
 def jax_line(equations: Sequence[Any]) -> CodeLine | None:
-    """JAX's own line that made the last of equations, which are each in the function or
-    loop of the one before.
+    """JAX's own line that made the last of these equations.
 
-    It is that of the function of JAX that was called; None where that says nothing.
+    Each equation is in the function or loop of the one before. The line is that of the
+    function of JAX that was called; None where that says nothing.
     """
     for equation in reversed(equations):
         inside = takewhile(lambda line: line.file.startswith(_JAX), _lines(equation))
@@ -63,13 +63,18 @@ def jax_line(equations: Sequence[Any]) -> CodeLine | None:
 def equations(
     jaxpr: Any, callers: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every equation of a trace, also of the functions that it calls, and the equations
-    around it, outermost first.
+    """Every equation of a trace, with the equations around it, the outermost first.
 
-    >>> closed = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 3, lambda _, y: -y, x))(2.0)
-    >>> {equation.primitive.name: len(callers) for equation, callers in equations(closed.jaxpr)}["neg"]
+    The equations of the functions that it calls are among them.
+
+    >>> def negate_thrice(x):
+    ...     return jax.lax.fori_loop(0, 3, lambda _, y: -y, x)
+    >>> closed = jax.make_jaxpr(negate_thrice)(2.0)
+    >>> for equation, callers in equations(closed.jaxpr):
+    ...     if equation.primitive.name == "neg":
+    ...         print(len(callers))
     1
-    """  # noqa: E501
+    """
     for equation in jaxpr.eqns:
         yield equation, callers
         params = list(equation.params.values())

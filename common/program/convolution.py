@@ -1,5 +1,6 @@
-"""Convolutions of float64 in NumPy, as products of matrices: on a CPU, XLA has no fast
-ones of this dtype.
+"""Convolutions of float64 in NumPy, as products of matrices.
+
+On a CPU, XLA has no fast ones of this dtype.
 
 Axes are named S (sets), N (batch), G (groups), I and O (channels of a group that go in
 and come out); X are the axes of space, and K those of the kernel.

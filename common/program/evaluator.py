@@ -12,13 +12,15 @@ from .sets import is_key, one_set
 
 
 class Evaluator:
-    """A traced program, as `jax.make_jaxpr(function)(*arguments)` returns it, that
-    NumPy evaluates; see `How`.
+    """A traced program that NumPy evaluates, as `How` says.
 
-    >>> closed = jax.make_jaxpr(lambda x: jax.numpy.tanh(x).sum())(np.ones(3, "float32"))
+    `jax.make_jaxpr(function)(*arguments)` returns one.
+
+    >>> trace = jax.make_jaxpr(lambda x: jax.numpy.tanh(x).sum())
+    >>> closed = trace(np.ones(3, "float32"))
     >>> Evaluator(closed)(np.zeros((2, 3), "float32"))
     [array([0., 0.], dtype=float32)]
-    """  # noqa: E501
+    """
 
     def __init__(self, closed: Any, **how: Any):
         self._how = How(**how)
@@ -40,12 +42,14 @@ class Evaluator:
 
 
 class Traced:
-    """A function of pytrees, traced once on arrays or `jax.ShapeDtypeStruct`; `closed`
-    is the trace.
+    """A function of pytrees, traced once on arrays or `jax.ShapeDtypeStruct`.
 
-    >>> Traced(lambda tree: {"sum": tree["a"] + tree["b"]}, {"a": 1.0, "b": 2.0}).closed.eqns[0].primitive
+    `closed` is the trace.
+
+    >>> traced = Traced(lambda tree: tree["a"] + tree["b"], {"a": 1.0, "b": 2.0})
+    >>> traced.closed.eqns[0].primitive
     add
-    """  # noqa: E501
+    """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, **how: Any):
         leaves, structure = jax.tree.flatten(arguments)
@@ -65,8 +69,9 @@ class Traced:
         return results
 
     def of_sets(self, arguments: Any, sets: int) -> list[Any]:
-        """The results for each set of arguments: each array has an axis in front, as
-        long as there are sets, or 1.
+        """The results for each set of arguments.
+
+        Each array has an axis in front, whose length is the number of sets, or 1.
         """
         arrays = self._evaluate(*jax.tree.leaves(arguments))
         results = []
@@ -77,8 +82,7 @@ class Traced:
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The results of `jax.jit(function)(*arguments)`, evaluated in NumPy from the
-    function's trace.
+    """The results of `jax.jit(function)(*arguments)`, evaluated in NumPy.
 
     >>> evaluate(lambda x: x + 1, jax.numpy.zeros(2))
     array([1., 1.], dtype=float32)
@@ -87,8 +91,9 @@ def evaluate(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def alternative(equation: Any, **params: Any) -> Callable[..., Any]:
-    """The function of an equation's operands, in float64, if some parameters of its
-    primitive were others.
+    """An equation as a function of its operands, with other parameters.
+
+    Some parameters of its primitive are replaced. The function computes in float64.
     """
     changed = equation.replace(params={**equation.params, **params})
     return evaluation(changed, How(wide=True))

@@ -1,6 +1,4 @@
-"""How a trace is evaluated: in which precision, with which constants and draws, and who
-observes it.
-"""
+"""How a trace is evaluated: precision, constants, draws, and who observes it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,8 +50,9 @@ class How:
 
 
 def wide(dtype: Any) -> np.dtype[Any]:
-    """Float64 for each real dtype, complex128 for each complex one, and any other
-    itself.
+    """Float64 for each real dtype, and complex128 for each complex one.
+
+    Any other dtype stays itself.
     """
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return np.dtype(np.complex128)

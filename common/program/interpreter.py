@@ -1,5 +1,6 @@
-"""The functions that evaluate the equations of a trace: calls are entered, and loops
-run step by step.
+"""The functions that evaluate the equations of a trace.
+
+Calls are entered, and loops run step by step.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,8 +74,9 @@ def evaluation(equation: Any, how: How) -> Function:
 
 
 class _Instruction(NamedTuple):
-    """An equation, with the places of its operands and results among the values of a
-    function.
+    """An equation, with the places of its operands and results.
+
+    They are places among the values of a function.
     """
 
     function: Function
@@ -85,8 +87,9 @@ class _Instruction(NamedTuple):
 
 
 class _Places:
-    """The place of each value of a function: of arguments, constants, literals and
-    results.
+    """The place of each value of a function.
+
+    Its values are arguments, constants, literals and results.
     """
 
     def __init__(self, how: How):
@@ -192,9 +195,7 @@ def _constant(value: Any, aval: Any, how: How) -> Any:
 
 
 def _fixed_bits(equation: Any) -> Function:
-    """Those random bits of which JAX makes 0.25 where it draws uniformly from 0 to
-    1.
-    """
+    """The random bits of which JAX makes 0.25, if it draws uniformly from 0 to 1."""
     aval = equation.outvars[0].aval
     number = 1 << (8 * aval.dtype.itemsize - 2)
     bits = np.full((1, *aval.shape), number, aval.dtype)
@@ -218,15 +219,17 @@ def _called(equation: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _close(jaxpr: Any) -> ClosedJaxpr:
-    """A trace without constants: one object for each, so that `function_of` knows it
-    again.
+    """A trace as a closed one without constants.
+
+    There is one object for each trace, so that `function_of` knows it again.
     """
     return ClosedJaxpr(jaxpr, ())
 
 
 def _implementation(equation: Any, how: How) -> Function | None:
-    """The evaluation of the `impl` of a primitive that is not JAX's own; None where JAX
-    has to run it.
+    """The evaluation of the `impl` of a primitive that is not JAX's own.
+
+    It is None if JAX has to run it.
     """
     implementation = getattr(equation.primitive, "impl", None)
     # That of a partial is the module of its class.
@@ -250,8 +253,9 @@ def _implementation(equation: Any, how: How) -> Function | None:
 
 
 def scan_counts(equation: Any) -> tuple[int, int]:
-    """How many operands of a scan are constants, and how many the carry has: versions
-    of JAX name them otherwise.
+    """How many operands of a scan are constants, and how many are its carry.
+
+    Versions of JAX have different names for these numbers.
     """
     body = equation.params["jaxpr"]
     by_time = carries = 0

@@ -1,6 +1,4 @@
-"""A model: parameters, a function of them, the modes in which it is called, and the
-values that it is called with.
-"""
+"""A model as it is compared: parameters, a function, its modes and its inputs."""
 
 import copy
 import traceback
@@ -42,8 +40,9 @@ class Model:
             that returns the outputs and the new state.
         name: for reports.
         state: a pytree of what goes in and comes out beside the parameters, such as
-        batch statistics; None for none. train, eval: keywords of the function while
-        training, and while evaluating; None if there is one mode alone.
+            batch statistics; None for none.
+        train, eval: keywords of the function while training, and while evaluating; None
+            if there is one mode alone.
         make: a function of a random key that returns the parameters of a new model, for
             comparing draws.
         inputs: a function that turns the shared inputs into this model's: it returns
@@ -55,9 +54,10 @@ class Model:
     Raises:
         InputError: no leaf of the parameters is an array of floating-point numbers.
 
-    >>> Model({"w": np.ones((3, 2))}, lambda params, x: x @ params["w"], name="linear").paths()
+    >>> linear = Model({"w": np.ones((3, 2))}, lambda params, x: x @ params["w"])
+    >>> linear.paths()
     ['w']
-    """  # noqa: E501
+    """
 
     #: Whose file formats can hold the model; empty for none.
     framework = ""
@@ -182,8 +182,9 @@ def checked(model: Any, which: str) -> Model:
 
 
 def named_apart(reference: Model, candidate: Model) -> tuple[Model, Model]:
-    """Both models; if they have one name, with names by which reports can tell them
-    apart.
+    """Both models, with names by which reports can tell them apart.
+
+    They keep the names that they have if these differ.
     """
     if reference.name == candidate.name:
         reference = copy.copy(reference)
@@ -209,8 +210,9 @@ def in_dtypes_of(tree: Any, values: Sequence[Any]) -> list[np.ndarray]:
 def leaves_of(
     tree: Any, paths: Sequence[str] | None = None
 ) -> tuple[list[Leaf], list[np.ndarray], Callable[[list[Any]], Any]]:
-    """The leaves of floating-point numbers, their values in float64, and a function
-    that puts others in their place.
+    """The leaves of floating-point numbers, with their values in float64.
+
+    Also returns a function that puts other values in their place.
     """
     everything, structure = jax.tree_util.tree_flatten_with_path(tree)
     real = [(keys, leaf) for keys, leaf in everything if is_float(leaf)]
@@ -230,8 +232,9 @@ def leaves_of(
 
 
 def path_of(keys: tuple[Any, ...]) -> str:
-    """The keys on the way to a leaf, joined by slashes, without those of a variable's
-    box.
+    """The keys on the way to a leaf, joined by slashes.
+
+    Those of a variable's box are left out.
     """
     names = list(map(name_of_key, keys))
     while len(names) > 1 and names[-1] in ("value", "raw_value"):

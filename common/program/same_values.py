@@ -24,8 +24,9 @@ SIGNATURE_SLACK = 8
 
 
 class Signed(NamedTuple):
-    """An array as `seen` shows it, with its signature: to compute both takes longer
-    than to compare them.
+    """An array as `seen` shows it, with its signature.
+
+    Both are kept, as to compute them takes longer than to compare them.
     """
 
     value: np.ndarray
@@ -33,8 +34,9 @@ class Signed(NamedTuple):
 
 
 class Known:
-    """The values of a program, to look others up: they are the same up to a tolerance,
-    relative to the largest.
+    """The values of a program, in which other values are looked up.
+
+    Values are the same up to a tolerance, relative to the largest number.
     """
 
     def __init__(self, values: Sequence[Any], tolerance: float):
@@ -62,8 +64,9 @@ class Known:
         value: np.ndarray | Signed,
         alike: Callable[[np.ndarray, np.ndarray, float], bool] | None = None,
     ) -> Iterator[int]:
-        """The numbers of the values that are `alike`, as `layout` says by default, the
-        first first.
+        """The numbers of the values that are `alike`, in their order.
+
+        By default, `layout` says whether two are.
         """
         if alike is None:
             alike = layout
@@ -85,8 +88,10 @@ class Known:
         return next(self.same(value), None) is not None
 
     def composed(self, value: Any) -> bool:
-        """Whether each part of a value is known, cut along one of its axes, or it is a
-        part of one that is.
+        """Whether a value is made of known ones.
+
+        Each of its parts is known, cut along one of its axes, or it is itself a part of
+        a known value.
         """
         value = seen(value)
         for parts in cuts(value):
@@ -115,8 +120,9 @@ def _may_have_parts(whole: np.ndarray, size: int) -> bool:
 
 
 def comparable(value: Any) -> bool:
-    """Whether something is an array of numbers that tells values apart: no flag,
-    counter or constant, and no NaN.
+    """Whether something is an array of numbers that tells values apart.
+
+    Flags, counters and constants do not, nor does an array with a NaN.
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc":
         return False
@@ -149,16 +155,18 @@ def seen(value: np.ndarray) -> np.ndarray:
 
 
 def layout(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    """Whether two arrays of one size are the same or each other's negative, with axes
-    exchanged, and reshaped.
+    """Whether two arrays of one size have the same numbers in another layout.
+
+    One of them may be the other's negative, have its axes exchanged, or be reshaped.
     """
     slack = tolerance * max(np.abs(b).max(initial=0), 1e-300)
     return any(_moved(a, c, slack) or _moved(c, a, slack) for c in (b, -b))
 
 
 def cuts(value: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """An array taken apart along each of its axes, into single entries and into a few
-    parts of one size.
+    """An array taken apart along each of its axes.
+
+    The parts are single entries, or a few parts of one size.
     """
     value = _squeezed(value)
     if value.ndim > 1 and value.size <= MOST_ENTRIES:

@@ -1,5 +1,4 @@
-"""Arrays with an axis of sets in front: several sets of values that are evaluated at
-once.
+"""Arrays with an axis in front for several sets of values, evaluated at once.
 
 The axis has length 1 where all sets have the same array. Random keys, of which NumPy
 has no arrays, are kept in an array of objects with one array of keys for each set.
@@ -32,9 +31,7 @@ def together(arrays: Sequence[Array]) -> Sequence[Array]:
 
 
 def chosen(is_first: Array, first: Array, second: Array) -> Array:
-    """For each set, the first array where `is_first` (sets,) is true, else the
-    second.
-    """
+    """For each set, the first array if `is_first` (sets,) is true, else the second."""
     if is_first.all():
         return first
     aligned = is_first.reshape(-1, *[1] * (first.ndim - 1))

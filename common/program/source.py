@@ -24,8 +24,10 @@ _TRACING = tuple(f"{Path(__file__).parents[2]}/{room}/" for room in _TRACING_ROO
 
 
 def shown(file: str) -> str:
-    """A file as users find it: from the current folder, else whole; of a library, from
-    the folder of all libraries.
+    """The path of a file as users find it.
+
+    It begins at the current folder, or, for a file of a library, at the folder of all
+    libraries; any other path is whole.
     """
     return file.removeprefix(f"{Path.cwd()}/").rpartition("site-packages/")[2]
 
@@ -46,9 +48,7 @@ def is_users(line: CodeLine) -> bool:
 
 
 def innermost(frames: Sequence[traceback.FrameSummary]) -> CodeLine | None:
-    """The innermost line of a traceback or a stack that is of the user's code; None if
-    there is none.
-    """
+    """The innermost line of the user's code in a traceback or a stack, or None."""
     for frame in reversed(frames):
         line = CodeLine(frame.filename, frame.lineno or 0, frame.name)
         if of_user([line]):

@@ -1,5 +1,6 @@
-"""All values that a program computes, and how: it can be played again from a changed
-value on.
+"""All values that a program computes, and how.
+
+The program can be played again from a changed value on.
 """
 
 from collections import deque
@@ -76,8 +77,9 @@ class Step:
 
 
 class Tape:
-    """The values of a program, numbered in the order in which they were computed, and
-    the steps between them.
+    """The values of a program, and the steps between them.
+
+    Values are numbered in the order in which they were computed.
     """
 
     def __init__(self):
@@ -148,11 +150,10 @@ class Tape:
         runs: Mapping[int, Callable[..., Any]] | None = None,
         goes_on: Callable[[Sequence[Any]], bool] | None = None,
     ) -> dict[int, Any]:
-        """All values that are others, where some are `changed`, or steps run other
-        functions, by their numbers.
+        """The values that change, by their numbers, if the program is played again.
 
-        After some steps each, `goes_on` gets their new values, and says whether to go
-        on.
+        Some values are `changed`, or some steps run other functions. After some steps
+        each, `goes_on` gets their new values, and says whether to go on.
         """
         runs = runs or {}
         new = dict(changed)
@@ -174,9 +175,7 @@ class Tape:
         return new
 
     def changed(self, changed: Mapping[int, Any]) -> "Tape":
-        """The tape with other values in the place of some, and all that follows from
-        them.
-        """
+        """The tape with some values changed, and all that follow from them."""
         new = self.played(changed)
         tape = copy(self)
         tape.values = [new.get(n, value) for n, value in enumerate(self.values)]
@@ -194,10 +193,10 @@ class Tape:
 
     @cached_property
     def rounds(self) -> list[list[int]]:
-        """For each step, the numbers of those that stand on its line and are the same,
-        as in a loop, with its own.
+        """For each step, the numbers of the steps at its place in the code.
 
-        Two products on one line are told apart.
+        They have the same operation and shapes, as in the rounds of a loop. The step's
+        own number is one of them. Two products on one line are told apart.
         """
         rounds: list[list[int]] = []
         numbers_by_site: dict[Any, list[int]] = {}
@@ -211,8 +210,10 @@ class Tape:
         return rounds
 
     def summed_over(self, number: int) -> tuple[frozenset[int], ...]:
-        """How far apart the numbers of an argument are, flattened, over which its first
-        product sums, in groups.
+        """How far apart the numbers of an argument are over which a product sums.
+
+        The argument is flattened, and the product is the first that takes it. Returns a
+        set of distances for each group of axes.
         """
         argument = self.values[number]
         rest = deque([(number, np.arange(argument.size).reshape(argument.shape))])
@@ -230,8 +231,10 @@ class Tape:
     def _moved_places(
         self, step: Step, value: int, places: np.ndarray
     ) -> np.ndarray | None:
-        """Where a step puts the places of a value; -1 for numbers of other values, None
-        if it computes others.
+        """Where a step puts the places of a value.
+
+        -1 stands for numbers of other values. None is returned if the step computes
+        other numbers.
         """
         if step.operation == "concatenate":
             operands = []
@@ -247,8 +250,9 @@ class Tape:
 
 
 class TraceTape(Tape):
-    """The values of a program that JAX has traced, evaluated in float64; it is what
-    `How.observe` takes.
+    """The values of a program that JAX has traced, evaluated in float64.
+
+    `How.observe` takes such a tape.
     """
 
     def __init__(
@@ -309,15 +313,17 @@ def _place_in_code(equation: Any) -> tuple[int, ...]:
 
 
 def _distances(places: np.ndarray, axes: Sequence[int]) -> frozenset[int]:
-    """How far apart the places along each of some axes are; the axis of sets is in
-    front of them.
+    """How far apart the places along each of some axes are.
+
+    The axis of sets is in front of these axes.
     """
     return frozenset(_distance(places, axis + 1) for axis in axes)
 
 
 def _distance(places: np.ndarray, axis: int) -> int:
-    """How far apart the first two places of at least 0 along an axis are; 0 if there is
-    one alone.
+    """How far apart the first two places along an axis are.
+
+    Places below 0 do not count. The distance is 0 if there is one place alone.
     """
     columns = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)
     column = columns[:, np.argmax((columns >= 0).any(0))]
