@@ -95,13 +95,13 @@ def compare_working(pair: SubjectPair) -> Iterator[Change]:
 
 def compare_trees(pair: SubjectPair) -> Iterator[Change]:
     """Leaves that are gone, new, of another shape, or in another order."""
-    found: list[tuple[Change, Hashable]] = []
+    keyed_changes: list[tuple[Change, Hashable]] = []
     for row in pair.rows:
         if row.name in pair.old.problems or row.name in pair.new.problems:
             continue
         for change in _leaf_changes(pair, row):
-            found.append((change, (change.old, change.new)))
-    yield from first_of_each(found, "such tree")
+            keyed_changes.append((change, (change.old, change.new)))
+    yield from first_of_each(keyed_changes, "such tree")
 
 
 def compare_signatures(pair: SubjectPair) -> Iterator[Change]:

@@ -57,7 +57,7 @@ def compare_costs(pair: SubjectPair) -> Iterator[Change]:
     Counts of Python depend on its version, and on parameters; traces do not.
     """
     are_comparable = pair.same_python and _has_same_leaves(pair)
-    found: list[tuple[Change, Hashable]] = []
+    keyed_changes: list[tuple[Change, Hashable]] = []
     for row in pair.rows:
         old, new = row.old.cost, row.new.cost
         if old is None or new is None:
@@ -72,8 +72,8 @@ def compare_costs(pair: SubjectPair) -> Iterator[Change]:
                 old_words = _cost_in_words(old, fields)
                 new_words = _cost_in_words(new, fields)
                 change = pair.change(kind, row.name, old_words, new_words)
-                found.append((change, (kind, *fields)))
-    yield from first_of_each(found)
+                keyed_changes.append((change, (kind, *fields)))
+    yield from first_of_each(keyed_changes)
 
 
 def _gradients(observation: Observation) -> set[str]:

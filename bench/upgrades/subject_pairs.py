@@ -79,10 +79,10 @@ class SubjectPair:
 
 
 def first_of_each(
-    found: Iterable[tuple[Change, Hashable]], what: str = "call"
+    keyed_changes: Iterable[tuple[Change, Hashable]], what: str = "call"
 ) -> Iterator[Change]:
     """The first of the changes with one key, which says how many more there are."""
-    for alike in grouped(found, lambda entry: entry[1]).values():
+    for alike in grouped(keyed_changes, lambda entry: entry[1]).values():
         first, _ = alike[0]
         yield replace(first, what=first.what + and_more(len(alike), what))
 

@@ -118,10 +118,9 @@ class _Side:
                 continue
             partner = partners.get(number)
             is_same = partner is None or self._has_results_of(step, other, partner)
-            if all(
-                value in alike or (not is_telling[value] and is_same)
-                for value in step.results
-            ):
+            others = [value for value in step.results if value not in alike]
+            # what tells nothing apart is judged by the step in its place
+            if not others or (is_same and not is_telling[others].any()):
                 alike.update(step.results)
             elif not step.line.startswith(NOWHERE):
                 parted.append(number)

@@ -33,14 +33,14 @@ def compare_values(pair: SubjectPair) -> Iterator[Change]:
 
     One change tells of all calls that changed at one line.
     """
-    found: list[tuple[Change, Hashable]] = []
+    keyed_changes: list[tuple[Change, Hashable]] = []
     # each part of a framework is something else
     is_parts = pair.new.name in PARTS_OF.values()
     for row in pair.rows:
         for change in chain(_exact_changes(pair, row), _call_changes(pair, row)):
             what = change.what if is_parts else ""
-            found.append((change, (change.kind, change.line or what)))
-    yield from first_of_each(found)
+            keyed_changes.append((change, (change.kind, change.line or what)))
+    yield from first_of_each(keyed_changes)
 
 
 def compare_draws(pair: SubjectPair) -> Iterator[Change]:
