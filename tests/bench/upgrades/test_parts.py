@@ -299,11 +299,21 @@ def test_a_set_of_defaults_has_one_text():
     assert text == "{'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}"
 
 
-def test_what_is_filled_depends_on_no_name_and_no_two_arrays_are_alike():
-    zeros = np.zeros(3, "f4")
-    first = filled({"a": zeros, "b": zeros, "n": np.arange(2)})
-    other = filled({"x": zeros, "y": zeros})
+ZEROS = np.zeros(3, "f4")
+
+
+def test_what_is_filled_depends_on_no_name():
+    first = filled({"a": ZEROS, "b": ZEROS})
+    other = filled({"x": ZEROS, "y": ZEROS})
     assert np.array_equal(first["a"], other["x"])
     assert np.array_equal(first["b"], other["y"])
-    assert not np.array_equal(first["a"], first["b"])
-    assert np.array_equal(first["n"], np.arange(2))
+
+
+def test_no_two_arrays_that_are_filled_are_alike():
+    first, second = filled([ZEROS, ZEROS])
+    assert not np.array_equal(first, second)
+
+
+def test_whole_numbers_are_not_filled():
+    (numbers,) = filled([np.arange(2)])
+    assert numbers.tolist() == [0, 1]
