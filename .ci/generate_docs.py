@@ -49,7 +49,7 @@ ANSWER = re.compile(
 def changes() -> str:
     """The kinds of changes that `trigru diff` tells apart."""
     rows = [(f"`{kind}`", meaning) for kind, meaning in KINDS.items()]
-    return table(("kind", "it"), rows)
+    return table(("kind", "what changed"), rows)
 
 
 def parts() -> str:

@@ -16,23 +16,23 @@ SCHEMA = 9
 
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
-    "code": "is a package with other code under the same version",
-    "tree": "has other leaves, or in another order",
+    "code": "A package has other code under the same version.",
+    "tree": "A model has other leaves, or they stand in another order.",
     "arguments": (
-        "lacks a public name or an argument, needs a new one, or has other defaults "
-        "or another order"
+        "A public name or an argument is gone, a new argument is required, or "
+        "defaults or the order of arguments changed."
     ),
-    "function": "computes something else, beyond rounding",
-    "draws": "draws other parameters from the same key",
-    "broken": "no longer works",
-    "calls": "traces again, or runs more Python in a call",
-    "kept": "keeps more for the gradient",
-    "work": "has over a quarter more operations",
-    "warnings": "warns anew",
-    "memory": "has a program that needs more memory",
-    "bits": "rounds in another way",
-    "program": "is another program",
-    "better": "works now, costs less, or is new",
+    "function": "Another result is computed, beyond rounding.",
+    "draws": "Other parameters are drawn from the same key.",
+    "broken": "Something no longer works.",
+    "calls": "A call traces again, or runs more Python.",
+    "kept": "More is kept for the gradient.",
+    "work": "A program has over a quarter more operations.",
+    "warnings": "There is a new warning.",
+    "memory": "A program needs more memory.",
+    "bits": "A result is rounded in another way.",
+    "program": "The compiled program is another one.",
+    "better": "Something works now, costs less, or is new.",
 }
 HARMLESS = ("memory", "bits", "program", "better")
 #: The kinds that fail, unless the user says otherwise.
