@@ -4,8 +4,11 @@ Each message says what was expected, what came, and what to do. Catch `TrigruErr
 all of them.
 """
 
+import json
 import unicodedata
 from collections.abc import Iterable
+from importlib import metadata
+from urllib.parse import unquote, urlsplit
 
 #: Categories of characters that are not seen, or are none.
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -80,14 +83,49 @@ def what_to_install(error: BaseException) -> str | None:
 
     It is None for any other error.
 
-    >>> error = ModuleNotFoundError("No module named 'msgspec'", name="msgspec")
-    >>> what_to_install(error)
-    'msgspec is not installed: pip install ".[bench]" in a clone of trigru brings it.'
+    >>> what_to_install(ModuleNotFoundError("No module named 'mine'", name="mine"))
     """
     if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
         return None
-    install = f'pip install ".[{EXTRAS[error.name]}]" in a clone of trigru'
-    return f"{error.name} is not installed: {install} brings it."
+    command = install_command(EXTRAS[error.name], _direct_url())
+    return f"{error.name} is not installed. To install it, run: {command}"
+
+
+def install_command(extra: str, direct_url: str | None) -> str:
+    """The command that adds an extra to the trigru that is installed.
+
+    Args:
+        extra: its name.
+        direct_url: what `direct_url.json` of an installed package says, by which
+            installers record where it is from; None if there is no such file.
+
+    >>> install_command("bench", None)
+    'pip install ".[bench]" (in a clone of trigru)'
+    >>> install_command("bench", '{"url": "file:///clone", "dir_info": {}}')
+    'pip install "trigru[bench] @ file:///clone"'
+    """
+    source = {} if direct_url is None else json.loads(direct_url)
+    url = source.get("url")
+    if url is None:
+        return f'pip install ".[{extra}]" (in a clone of trigru)'
+
+    if source.get("dir_info", {}).get("editable"):
+        folder = unquote(urlsplit(url).path)
+        return f'pip install --editable "{folder}[{extra}]"'
+    vcs = source.get("vcs_info")
+    if vcs is not None:
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    return f'pip install "trigru[{extra}] @ {url}"'
+
+
+def _direct_url() -> str | None:
+    """The text of `direct_url.json` of the trigru that is installed, if it has one."""
+    # in a clone, the folder of its build is found, too, which has none
+    for distribution in metadata.distributions(name="trigru"):
+        text = distribution.read_text("direct_url.json")
+        if text is not None:
+            return text
+    return None
 
 
 def listed(names: Iterable[str], word: str = "and") -> str:

@@ -17,9 +17,11 @@ from .arguments import Commands, Names
 
 app = typer.Typer(
     cls=Commands,
-    help="One GRU with a learned initial state in Flax linen, Flax NNX and Equinox: "
-    "proven equal, then timed.",
+    help="Compare models in JAX: which of Flax linen, Flax NNX and Equinox is fastest, "
+    "whether two models are the same function, and what an upgrade of a library "
+    "changed.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,8 +56,10 @@ def compare(
         Names,
         Option(
             "--port",
-            help="Only this port: pure, linen, nnx, equinox or an installed one "
-            "(repeatable). Default: all.",
+            help=(
+                "Time only this port: pure, linen, nnx, equinox or an installed "
+                "one. Can be repeated. Default: all ports."
+            ),
         ),
     ] = None,
     workloads: arguments.Workloads = None,
@@ -63,41 +67,55 @@ def compare(
         Names,
         Option(
             "--size",
-            help="The sizes of your model, as in "
-            "inputs=20,hidden=200,batch=1,time=50, answered as with --quick; several "
-            "values, as in hidden=8,32,128, show the cost by size (repeatable).",
+            help=(
+                "Time the sizes of your model, such as "
+                "inputs=20,hidden=200,batch=1,time=50, with the options of --quick. "
+                "Several values, such as hidden=8,32,128, show how the time depends "
+                "on the size. Can be repeated."
+            ),
         ),
     ] = None,
     phases: Annotated[
         Names,
         Option(
             "--phase",
-            help="forward, gradient, train_step or step (repeatable). Default: "
-            "forward, train_step and step; train_step and step with --quick; forward "
-            "and train_step with another --kernel or several --devices.",
+            help=(
+                "Time only this phase: forward, gradient, train_step or step. Can "
+                "be repeated. Default: forward, train_step and step; with --quick "
+                "train_step and step; with another --kernel or with --devices "
+                "forward and train_step."
+            ),
         ),
     ] = None,
     styles: Annotated[
         Names,
         Option(
             "--style",
-            help="Only this call style; documented and functional name one in each "
-            "port (repeatable).",
+            help=(
+                "Time only this call style. The names documented and functional "
+                "stand for one style of each port. Can be repeated."
+            ),
         ),
     ] = None,
     kernels: Annotated[
         Names,
         Option(
             "--kernel",
-            help="stock (the default), or fused, which is compared with stock in each "
-            "port's first call style or in those of --style (repeatable).",
+            help=(
+                "Time this kernel: stock or fused. fused is compared with stock in "
+                "the first call style of each port, or in those of --style. Can be "
+                "repeated. Default: stock."
+            ),
         ),
     ] = None,
     quick: Annotated[
         bool,
         Option(
             "--quick",
-            help="A first look: fewer workloads, phases, styles, processes and checks.",
+            help=(
+                "Take a first look, with fewer workloads, phases, styles, processes "
+                "and checks."
+            ),
         ),
     ] = False,
     processes: Annotated[
@@ -105,48 +123,57 @@ def compare(
         Option(
             min=1,
             max=1000,
-            help="Fresh processes; each measures everything. Default: 10; 4 with "
-            "--quick.",
+            help=(
+                "Measure everything in so many fresh processes. Default: 10, with "
+                "--quick 4."
+            ),
         ),
     ] = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         Option(
             "--dtype",
-            help="Of the computation: float32, bfloat16 or float16. Parameters are "
-            "float32.",
+            help=("Compute in this dtype. The parameters stay in float32."),
         ),
     ] = "float32",
     precision: Annotated[
         Literal["highest", "high", "default"],
         Option(
             "--precision",
-            help="JAX's, of float32 matrix products: highest, high or default. The "
-            "last two round on an accelerator.",
+            help=(
+                "Compute float32 matrix products in this precision of JAX. On an "
+                "accelerator, high and default round."
+            ),
         ),
     ] = "highest",
     devices: Annotated[
         str | None,
         Option(
             "--devices",
-            help="Spread the batch over so many devices, too, as in 1,2,4: parts of a "
-            "CPU, or accelerators. Default: 1.",
+            help=(
+                "Also spread the batch over so many devices, such as 1,2,4. On a "
+                "CPU, these are parts of it. Default: 1."
+            ),
         ),
     ] = None,
     no_proof: Annotated[
         bool,
         Option(
             "--no-proof",
-            help="Time without verifying. The first results of each arm are still "
-            "compared with the oracle.",
+            help=(
+                "Time without the checks of `trigru verify`. The first results of "
+                "each program are still compared with the reference in NumPy."
+            ),
         ),
     ] = False,
     fresh: Annotated[
         bool,
         Option(
             "--fresh",
-            help="Delete an unfinished run in the folder. Without it, the same "
-            "command continues there.",
+            help=(
+                "Delete an unfinished run in the folder. Without this option, the "
+                "run is continued."
+            ),
         ),
     ] = False,
     details: arguments.Details = False,
@@ -154,16 +181,20 @@ def compare(
     output: Annotated[
         Path | None,
         arguments.output_folder(
-            "Folder for results.json and report.html. Default: results; of --size, "
-            "results-hidden8 or the like."
+            "Write results.json and report.html into this folder. Default: results, or "
+            "with --size a folder such as results-hidden8."
         ),
     ] = None,
 ) -> None:
-    """Verify, then time. Prints the answer; writes results.json and report.html.
+    """Time the same model in Flax linen, Flax NNX, Equinox and plain JAX.
 
-    A port that fails a check gets no number. A run that was stopped is continued by the
-    same command, and another trigru that times on this machine is waited for.
-    Exit code 1 if any check failed, or nothing has a number.
+    Each port is checked first, and a port that fails gets no number. The answer is
+    printed; the results are written to results.json and report.html.
+
+    If a run was stopped, the same command continues it. If another trigru is timing on
+    this machine, the command waits for it.
+
+    The exit code is 1 if a check failed, or if nothing was timed.
     """
     output = output or arguments.folder_of(sizes)
     unfinished = (output / "results.partial.jsonl").exists()
@@ -209,18 +240,28 @@ def verify(
         Names,
         Option(
             "--dtype",
-            help="float64 (same function?), float32, bfloat16 or float16 (accurate?); "
-            "repeatable.",
+            help=(
+                "Check only in this dtype. float64 shows whether it is the same "
+                "function; float32, bfloat16 and float16 show whether it is "
+                "accurate. Can be repeated."
+            ),
         ),
     ] = None,
     checks: Annotated[
-        Names, Option("--check", help="Only this check (repeatable).")
+        Names,
+        Option(
+            "--check",
+            help=(
+                "Run only this check. Can be repeated. Default: all checks that run "
+                "by default."
+            ),
+        ),
     ] = None,
     kernels: Annotated[
         Names,
         Option(
             "--kernel",
-            help="Verify this kernel instead of stock, e.g. fused (repeatable).",
+            help="Check this kernel, such as fused, instead of stock. Can be repeated.",
         ),
     ] = None,
     format: arguments.FindingsFormat = "text",
@@ -229,22 +270,29 @@ def verify(
         Option(
             min=2,
             max=64,
-            help="Also spread the batch over so many parts of a CPU as devices, or "
-            "over all accelerators.",
+            help=(
+                "Also spread the batch over so many devices: parts of a CPU, or all "
+                "accelerators."
+            ),
         ),
     ] = None,
     hosts: Annotated[
         str | None,
         Option(
             "--hosts",
-            help="Check many devices together with other hosts: auto where JAX finds "
-            "them (SLURM, Open MPI, Kubernetes, Cloud TPU), else the first one's "
-            "HOST:PORT, how many there are, and which this is, as in "
-            "10.0.0.1:8476,2,0.",
+            help=(
+                "Check the devices of several hosts together. Pass auto where JAX "
+                "finds the hosts (SLURM, Open MPI, Kubernetes, Cloud TPU). "
+                "Elsewhere pass the first host's HOST:PORT, the number of hosts and "
+                "the number of this host, such as 10.0.0.1:8476,2,0."
+            ),
         ),
     ] = None,
 ) -> None:
-    """Compare every port with the NumPy oracle. Exit code 1 if any check failed."""
+    """Check that every port computes the same function as a reference in NumPy.
+
+    The exit code is 1 if a check failed.
+    """
     chosen = {"--dtype": dtypes, "--check": checks}
     if hosts is not None:
         reason = "hosts run only the checks of many devices together"
@@ -279,38 +327,48 @@ def port(
         list[str],
         Argument(
             metavar="FILE...",
-            help="A Python file with reference, candidate and x; or two, as "
-            "old.py:name new.py:name. They are run.",
+            help=(
+                "A Python file with the names reference, candidate and x. Or two "
+                "files, as old.py:name new.py:name. The files are run."
+            ),
         ),
     ],
     inputs: Annotated[
         str | None,
         Option(
-            "--inputs", help="FILE:NAME of the inputs. Default: x of the last file."
+            "--inputs",
+            help="Take the inputs from FILE:NAME. Default: x of the last file.",
         ),
     ] = None,
     save: Annotated[
         Path | None,
         Option(
             "--save",
-            help="Write the candidate with the reference's parameters to a "
-            ".safetensors, .msgpack or .eqx file.",
+            help=(
+                "Write the candidate with the parameters of the reference to this "
+                ".safetensors, .msgpack or .eqx file."
+            ),
         ),
     ] = None,
     time: Annotated[
         bool,
         Option(
             "--time",
-            help="Also time both, if they are the same function: forward, and a step "
-            "of SGD.",
+            help=(
+                "Also time a forward pass and a training step with SGD of both "
+                "models, if they are the same function."
+            ),
         ),
     ] = False,
     format: arguments.Format = "text",
 ) -> None:
-    """Compare two models of your own: the same function? where do they part?
+    """Compare two models of your own: are they the same function, and if not, why?
 
-    Exit code 0 if they are the same function, 1 if another, 125 if it cannot be told, 2
-    for a bad file or input.
+    The models may be written in Flax linen, Flax NNX, Equinox, PyTorch or plain JAX.
+    If they differ, the command looks for the lines of code that cause it.
+
+    The exit code is 0 if they are the same function, 1 if they are not, 125 if it
+    cannot be told, and 2 if a file or an input is wrong.
     """
     check_jax()  # before anything imports JAX
     from . import port
@@ -326,47 +384,58 @@ def port(
 
 @app.command()
 def convert(
-    source: Annotated[Path, Argument(metavar="IN", help="A file.")],
+    source: Annotated[Path, Argument(metavar="IN", help="The file to read.")],
     target: Annotated[
         Path,
-        Argument(metavar="OUT", help="The suffix gives the type of file to write."),
+        Argument(metavar="OUT", help="The file to write. Its suffix decides its type."),
     ],
     to: Annotated[
         str | None,
         Option(
             "--to",
-            help="canonical, linen, nnx, equinox or torch. Default: the one that OUT "
-            "can hold, where that is only one.",
+            help=(
+                "Write this layout: canonical, linen, nnx, equinox or torch. "
+                "Default: the only layout that a file of this type can hold."
+            ),
         ),
     ] = None,
     at: Annotated[
         Names,
         Option(
             "--at",
-            help="The GRU's place in a larger file, as params.GRU_0 (repeatable with "
-            "--whole).",
+            help=(
+                "Convert the GRU at this place of a larger file, such as "
+                "params.GRU_0. Can be repeated with --whole."
+            ),
         ),
     ] = None,
     name: Annotated[
         Names,
         Option(
-            "--name", help="A name of the file's own, as weight_ih=Wi (repeatable)."
+            "--name",
+            help=(
+                "Read an array under a name of your own, such as weight_ih=Wi. Can "
+                "be repeated."
+            ),
         ),
     ] = None,
     whole: Annotated[
         bool,
         Option(
             "--whole",
-            help="Write the other arrays of the file, too. Default --at: every GRU.",
+            help=(
+                "Also write the other arrays of the file. Without --at, every GRU "
+                "is converted."
+            ),
         ),
     ] = False,
 ) -> None:
     """Convert the parameters of a GRU from one framework's layout to another's.
 
-    Containers: .safetensors, .msgpack, .eqx, .pt and .pth (docs/convert.md).
+    The files may be .safetensors, .msgpack, .eqx, .pt or .pth.
 
-    Values keep every bit, with one exception: torch's two biases of r and of z are
-    added, with a warning.
+    All values keep every bit, with one exception: PyTorch has two biases for the gates
+    r and z. They are added, with a warning.
     """
     check_jax()  # before anything imports JAX
     from . import convert
@@ -387,43 +456,54 @@ def report(
         list[Path],
         Argument(
             metavar="RESULTS",
-            help="Files results.json, their folders, or results.partial.jsonl.",
+            help=(
+                "Results of `trigru compare`: folders, files results.json, or a "
+                "file results.partial.jsonl of a run that is not finished."
+            ),
         ),
     ],
     format: Annotated[
         Literal["text", "markdown", "csv", "json", "html"],
         Option(
             "--format",
-            help="text, markdown, csv, json or html. text takes no --ratio, "
-            "--workload, --phase or --style.",
+            help=(
+                "Print this format. html writes report.html instead. With text, the "
+                "options --ratio, --workload, --phase and --style cannot be used."
+            ),
         ),
     ] = "text",
     ratio: Annotated[
         Literal["pure", "pairwise", "time"],
         Option(
             "--ratio",
-            help="pure: time / plain JAX's. pairwise: each two frameworks in the same "
-            "call style. time: seconds per call.",
+            help=(
+                "Show these numbers. pure: the time divided by the time of plain "
+                "JAX. pairwise: the ratio of each two frameworks in the same call "
+                "style. time: seconds per call."
+            ),
         ),
     ] = "pure",
     workloads: arguments.Workloads = None,
     phases: Annotated[
-        Names, Option("--phase", help="Only this phase (repeatable).")
+        Names, Option("--phase", help=("Show only this phase. Can be repeated."))
     ] = None,
     styles: Annotated[
         Names,
         Option(
             "--style",
-            help="A call style or a label (repeatable). Default: documented and "
-            "functional.",
+            help=(
+                "Show only this call style. Can be repeated. Default: documented "
+                "and functional."
+            ),
         ),
     ] = None,
     details: arguments.Details = False,
     output: Annotated[
-        Path | None, arguments.output_folder("Folder for report.html, of one run.")
+        Path | None,
+        arguments.output_folder("Write report.html into this folder, for one run."),
     ] = None,
 ) -> None:
-    """Print the answer of runs again, or their times in a format, or write a page."""
+    """Print the results of `trigru compare` again, or write them in another format."""
     check_jax()  # before anything imports JAX
     from . import report
 
@@ -445,20 +525,26 @@ def snapshot(
         Path | None,
         Argument(
             metavar="[FILE]",
-            help="Of models of your own instead, as `trigru port` takes it; one is "
-            "enough.",
+            help=(
+                "Take a snapshot of the models in this file, which is written as "
+                "for `trigru port`. One model is enough. Default: trigru's models "
+                "and the parts of the frameworks."
+            ),
         ),
     ] = None,
     ports: arguments.Ports = None,
     output: Annotated[
-        Path, arguments.output_folder("Folder for the snapshot, which is replaced.")
+        Path,
+        arguments.output_folder(
+            "Write the snapshot into this folder. An older one is replaced."
+        ),
     ] = Path("snapshot"),
 ) -> None:
-    """Write down what the installed versions do, for `trigru diff` to compare.
+    """Record what the installed versions compute, for `trigru diff` to compare later.
 
-    The bits of results and of training, values with their lines of code, draws, trees,
-    programs, Python calls and warnings; of the ports, and of the frameworks' own parts
-    as people use them.
+    Recorded are results, training, random draws, trees of parameters, compiled
+    programs, the Python that a call runs, and warnings; of trigru's models, and of the
+    parts of JAX, Optax, Flax and Equinox that most programs use.
     """
     if file is not None and ports:
         raise typer.BadParameter(
@@ -485,35 +571,41 @@ def diff(
         Path,
         Argument(
             metavar="OLD",
-            help="A folder of trigru snapshot, or a results.json or its folder.",
+            help=("The older folder, of `trigru snapshot` or of `trigru compare`."),
         ),
     ],
     new: Annotated[
-        Path | None, Argument(metavar="NEW", help="The newer one; not with --now.")
+        Path | None,
+        Argument(metavar="NEW", help=("The newer folder. Leave it out with --now.")),
     ] = None,
     now: Annotated[
         bool,
         Option(
             "--now",
-            help="Compare OLD with a snapshot of what is installed, taken on the spot.",
+            help=("Compare OLD with what is installed now."),
         ),
     ] = False,
     candidates: Annotated[
         Names,
         Option(
             "--with",
-            help="With --now: this instead of what is installed, in an environment of "
-            "its own: a version, as flax==0.12.0, the folder of a clone, a wheel, or "
-            "a commit, as git+file:///home/me/flax@main (repeatable).",
+            help=(
+                "With --now, compare this instead of what is installed: a version "
+                "such as flax==0.12.0, the folder of a clone, a wheel, or a commit "
+                "such as git+file:///home/me/flax@main. It gets an environment of "
+                "its own. Can be repeated."
+            ),
         ),
     ] = None,
     fail_on: Annotated[
         str | None,
         Option(
             "--fail-on",
-            help="The kinds of changes between snapshots that make exit code 1, with "
-            "commas: all, none, or some; better never does. Default: all but memory, "
-            "bits and program.",
+            help=(
+                "Fail at these kinds of changes between snapshots, such as "
+                "function,draws. Or pass all or none. The kind better never fails. "
+                "Default: all but memory, bits and program."
+            ),
         ),
     ] = None,
     fail_above: Annotated[
@@ -521,28 +613,30 @@ def diff(
         Option(
             min=0.0,
             max=1000.0,
-            help="The share by which an arm may be slower than before.",
+            help="Fail if a program takes longer than before by more than this share.",
         ),
     ] = 0.05,
     anyway: Annotated[
         bool,
         Option(
             "--anyway",
-            help="Compare runs although arms are in one file only, one was "
-            "interrupted, or the device or flags differ.",
+            help=(
+                "Compare two runs even if one lacks some programs or was "
+                "interrupted, or if the device or flags differ."
+            ),
         ),
     ] = False,
     details: arguments.Details = False,
     format: arguments.FindingsFormat = "text",
     output: Annotated[
-        Path | None, arguments.output_folder("Folder for diff.html.")
+        Path | None, arguments.output_folder("Write diff.html into this folder.")
     ] = None,
 ) -> None:
-    """Show what changed between two snapshots, by what it means, or between two runs.
+    """Show what changed between two snapshots, or what got slower between two runs.
 
-    Exit code 1 if a change is of a kind that fails, a port is no longer equal, or an
-    arm slower by more than --fail-above, beyond chance among all arms; 125 if the files
-    do not compare.
+    The exit code is 1 if a change is of a kind that fails, if a port is no longer equal
+    to the reference, or if a program got slower by more than --fail-above and chance
+    does not explain it. It is 125 if the two cannot be compared.
     """
     check_jax()  # before anything imports JAX
     from . import diff
@@ -567,33 +661,45 @@ def matrix(
         Names,
         Argument(
             metavar="SET",
-            help='Version sets: "jax==0.6.2 flax==0.11.2", a day, as 2025-01-31, the '
-            "folder of a clone, or a commit, as git+file:///home/me/flax@main.",
+            help=(
+                'Version sets: versions such as "jax==0.6.2 flax==0.11.2", a day '
+                "such as 2025-01-31, the folder of a clone, or a commit such as "
+                "git+file:///home/me/flax@main."
+            ),
         ),
     ] = None,
     first: Annotated[
         str | None,
         Option(
             "--from",
-            help="From this day or month on: the frameworks' newest releases on each "
-            "day.",
+            help=(
+                "Start at this day or month, and take the newest releases of the "
+                "frameworks on each day."
+            ),
         ),
     ] = None,
     every: Annotated[
-        str, Option("--every", help="The time between the days: 2months, week, 10days.")
+        str,
+        Option(
+            "--every",
+            help=("Leave so much time between two days: 2months, week or 10days."),
+        ),
     ] = "2months",
     ports: arguments.Ports = None,
     python: arguments.Python = None,
     details: arguments.Details = False,
     format: arguments.FindingsFormat = "text",
     output: Annotated[
-        Path, arguments.output_folder("Folder for matrix.json and the snapshots.")
+        Path,
+        arguments.output_folder(
+            "Write matrix.json and the snapshots into this folder."
+        ),
     ] = Path("matrix"),
 ) -> None:
-    """Take a snapshot of several version sets, and show what each changed.
+    """Take a snapshot of each of several version sets, and show what each changed.
 
-    Each set has an environment of its own. Started again with the same folder, it goes
-    on where it was stopped. Exit code 1 if a set has no snapshot.
+    Each set gets an environment of its own. If the command was stopped, it continues
+    with the same folder. The exit code is 1 if a set has no snapshot.
     """
     with arguments.claim_folder(output, timing=False):
         from ...impls import port_names
@@ -618,37 +724,49 @@ def bisect(
     good: Annotated[
         str,
         Argument(
-            metavar="GOOD", help="A version set that is good: a day, or versions."
+            metavar="GOOD", help=("A version set that is good: a day, or versions.")
         ),
     ],
-    bad: Annotated[str, Argument(metavar="BAD", help="A later one that is not.")],
+    bad: Annotated[
+        str, Argument(metavar="BAD", help=("A later version set that is bad."))
+    ],
     command: Annotated[
         Names,
         Argument(
             metavar="COMMAND",
-            help="After --, run in each environment: exit code 0 is good, 125 means "
-            "skip.",
+            help=(
+                "A command that is run in each environment, after --. Its exit code "
+                "0 means good, 125 means skip."
+            ),
         ),
     ] = None,
     fact: Annotated[
         str | None,
         Option(
-            "--fact", help="A kind of change, as function, draws, tree, calls or bits."
+            "--fact",
+            help=(
+                "Look for this kind of change, such as function, draws, tree, calls "
+                "or bits."
+            ),
         ),
     ] = None,
     ports: arguments.Ports = None,
     python: arguments.Python = None,
     more: Annotated[
         Names,
-        Option("--with", help="A further package that COMMAND needs (repeatable)."),
+        Option(
+            "--with",
+            help=("Also install this package, which COMMAND needs. Can be repeated."),
+        ),
     ] = None,
     format: arguments.FindingsFormat = "text",
-    output: Annotated[Path, arguments.output_folder("Folder for snapshots.")] = Path(
-        "bisect"
-    ),
+    output: Annotated[
+        Path, arguments.output_folder("Write snapshots into this folder.")
+    ] = Path("bisect"),
 ) -> None:
-    """Find the release that changed something: the day, the package, then its release.
+    """Find the release that changed something: first the day, then the package.
 
+    Name a kind of change by --fact, or a command of yours that fails, after --.
     Environments and snapshots are kept for the next time.
     """
     with arguments.claim_folder(output, timing=False):

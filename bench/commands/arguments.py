@@ -163,29 +163,33 @@ Ports = Annotated[
     Names,
     Option(
         "--port",
-        help="Only this port: pure, linen, nnx, equinox or an installed one "
-        "(repeatable). Default: all.",
+        help="Look only at this port: pure, linen, nnx, equinox or an installed one. "
+        "Can be repeated. Default: all ports.",
     ),
 ]
 Workloads = Annotated[
-    Names, Option("--workload", help="Only this workload (repeatable).")
+    Names, Option("--workload", help="Look only at this workload. Can be repeated.")
 ]
-Details = Annotated[bool, Option("--details", help="Also print all tables.")]
+Details = Annotated[
+    bool, Option("--details", help="Print all details and tables, too.")
+]
 Format = Annotated[
-    Literal["text", "json"], Option("--format", help="text, or json for machines.")
+    Literal["text", "json"],
+    Option("--format", help="Print text, or json for machines."),
 ]
 FindingsFormat = Annotated[
     Literal["text", "json", "markdown", "github"],
     Option(
         "--format",
-        help="text; for machines json, markdown or github (annotations, and a "
-        "summary).",
+        help="Print text, or json, markdown or github for machines. github prints "
+        "annotations and writes a summary of the job.",
     ),
 ]
 Python = Annotated[
     str | None,
     Option(
         "--python",
-        help="Of the environments, as uv takes it. Default: the version of this one.",
+        help="Make environments with this Python, which is written as for uv. Default: "
+        "the version of this Python.",
     ),
 ]

@@ -330,6 +330,6 @@ def test_a_missing_framework_takes_its_own_port_and_no_other():
     reasons = eval(
         run_code(code + "print({name: unavailable(name) for name in port_names()})")
     )
-    missing = 'equinox is not installed: pip install ".[equinox]" in a clone of trigru brings it.'
-    assert reasons.pop("equinox") == f"port 'equinox' is not available: {missing}"
+    missing = "port 'equinox' is not available: equinox is not installed. To install it"
+    assert reasons.pop("equinox").startswith(missing)
     assert reasons == {"pure": None, "linen": None, "nnx": None}
