@@ -1,4 +1,4 @@
-"""The measurement of time, and the command line."""
+"""The command line, and all that it measures and compares."""
 
 
 def main() -> None:

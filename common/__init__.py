@@ -1,7 +1,7 @@
-"""The parts that the ports share, and the checks of ports.
+"""What trigru's GRUs share in all frameworks: parameters, checks and errors.
 
-Nothing here imports Flax or Equinox. Users import the names below from here; each is
-loaded from its module when it is first used:
+Import the names of `__all__` from here. Each is loaded when it is first used, and none
+of them imports Flax or Equinox:
 
 >>> from trigru.common import GRUConfig
 >>> GRUConfig(input_size=20, hidden_size=200).hidden_size

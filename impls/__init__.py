@@ -1,8 +1,8 @@
-"""The ports, one a file, and the registry that finds them.
+"""The same GRU in Flax linen, Flax NNX, Equinox and plain JAX, one module each.
 
-Each module in this folder has a `PORT`. A package elsewhere adds a port through the
-entry-point group `trigru.ports`. The name of the entry is the port's, and its object is
-a `trigru.common.Port`.
+Each module has a `GRU` (`pure` has functions) and a `PORT`, by which trigru uses it.
+`get_port` finds a port by its name, also that of another package: such a package names
+its `trigru.common.Port` in the entry-point group `trigru.ports`.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The GRU in Equinox: the initial carry is an array field.
+"""A GRU in Equinox whose initial state is a parameter, a field with an array.
 
 The layout of the parameters is the canonical one: `cell.weight_ih`, `cell.weight_hh`,
 `cell.bias`, `cell.bias_n`, `initial_carry`. A model takes one example (time, features),

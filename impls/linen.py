@@ -1,4 +1,4 @@
-"""The GRU in Flax linen: `self.param` makes the initial carry a parameter.
+"""A GRU in Flax linen whose initial state is a parameter, made by `self.param`.
 
 The layout of the parameters differs from the canonical one: each gate has matrices of
 its own (features_in, features_out), one for each side, `cell/{ir,iz,in,hr,hz,hn}`. b_hn

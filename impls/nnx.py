@@ -1,4 +1,4 @@
-"""The GRU in Flax NNX: the initial carry is an `nnx.Param`.
+"""A GRU in Flax NNX whose initial state is a parameter, an `nnx.Param`.
 
 The layout of the parameters differs from the canonical one: fused matrices
 (features_in, 3H), with the gates in the order r, z, n, are in `cell.dense_i`, with the

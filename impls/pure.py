@@ -1,4 +1,4 @@
-"""The GRU in plain JAX, the baseline of times.
+"""A GRU in plain JAX whose initial state is a parameter, for comparing times.
 
 The layout of the parameters differs from the canonical one: the matrices
 (features_in, 3H) are fused, with the gates in the order r, z, n, and multiply from the

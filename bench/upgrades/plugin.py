@@ -19,19 +19,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--trigru-update",
         action="store_true",
         help=(
-            "write the snapshots of the fixture `unchanged` anew, instead of comparing "
-            "with them"
+            "write new snapshots for the fixture `unchanged` instead of comparing with "
+            "the old ones"
         ),
     )
 
 
 @pytest.fixture
 def unchanged(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """Fails a test if a model or a function does something else than it did.
+    """Fail a test if a model or a function does something else than before.
 
     `unchanged(model_or_function, *arguments, fail_on=None)` compares it with a snapshot
-    in a folder beside the test, which `pytest --trigru-update` writes. What fails are
-    the kinds of changes of `trigru diff`, unless `fail_on` names some.
+    in a folder beside the test. `pytest --trigru-update` writes that snapshot. The test
+    fails at the same kinds of changes as `trigru diff`, or at those that `fail_on`
+    names.
     """
     calls = count(1)
 
@@ -81,7 +82,7 @@ def _compare(
         return ""
     if not is_snapshot(folder):
         return (
-            f"there is no snapshot in {folder}. Take one with versions that you trust: "
+            f"There is no snapshot in {folder}. With versions that you trust, run: "
             f"{accept}"
         )
 
@@ -92,8 +93,8 @@ def _compare(
     ]
     if old_arguments != new_arguments:
         return (
-            "the arguments are others than those of the snapshot, so nothing is "
-            f"compared. Take it anew: {accept}"
+            "The arguments are not those of the snapshot, so nothing is compared. To "
+            f"take a new snapshot, run: {accept}"
         )
 
     failing = FAILING if fail_on is None else fail_on
@@ -102,8 +103,10 @@ def _compare(
         return ""
     old_versions = old.snapshot.machine.versions
     moved = ", ".join(version_differences(old_versions, new.machine.versions))
-    versions = (
-        f"Versions: {moved}." if moved else "The versions are those of the snapshot."
-    )
-    lines = [versions, *change_lines(changes, failing), f"To accept it: {accept}"]
+    versions = f"Versions: {moved}." if moved else "The versions have not changed."
+    lines = [
+        versions,
+        *change_lines(changes, failing),
+        f"To accept the change, run: {accept}",
+    ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Parameters from one framework's layout to another's, in memory and on disk.
+"""Convert the parameters of a GRU between frameworks, in memory and in files.
 
 The file formats are in `containers`.
 """

@@ -1,4 +1,4 @@
-"""Compares any two models: whether they are the same function, and where they part.
+"""Compare two models: are they the same function, and if not, which lines differ?
 
 from trigru.parity import Model, assert_same
 

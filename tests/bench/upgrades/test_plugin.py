@@ -39,7 +39,7 @@ def run(pytester, request):
 
 
 def test_without_a_snapshot_it_says_how_to_take_one(run):
-    advice = "*there is no snapshot in*Take one*pytest --trigru-update*"
+    advice = "*There is no snapshot in*pytest --trigru-update*"
     run().stdout.fnmatch_lines([advice])
 
 
@@ -51,13 +51,13 @@ def test_a_test_passes_until_its_function_changes_and_says_where(run, pytester):
     changed.assert_outcomes(failed=1)
     changed.stdout.fnmatch_lines(
         [
-            "The versions are those of the snapshot.",
+            "The versions have not changed.",
             "FAILED: function 2 of *",
             "function: test_mine: call in float64: result: 1.01 times as large "
             "(2 such changes)",
             "    at test_it.py:6 (mul of shape 4x3)*",
-            "To accept it: pytest --trigru-update 'test_it.py::test_mine'",
+            "To accept the change, run: pytest --trigru-update 'test_it.py::test_mine'",
         ]
     )
-    others = "the arguments are others than those of the snapshot*"
+    others = "The arguments are not those of the snapshot*"
     run(first=0.5).stdout.fnmatch_lines([others])
