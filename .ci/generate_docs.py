@@ -28,9 +28,8 @@ from trigru.common.equality.contract.space import (
     SHORT,
     in_words,
 )
-from trigru.common.port.protocol import LABELS
+from trigru.common.port.names import LABELS, PHASES
 from trigru.common.port.styles import labels_of
-from trigru.common.port.task import PHASES
 from trigru.impls import get_port
 from trigru.impls.checkpoints import CONTAINERS, layouts
 from typer.cli import get_docs_for_click

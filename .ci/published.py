@@ -48,7 +48,7 @@ from trigru.bench.results.arm import Sized
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.matrix_page import matrix_picture, matrix_tables
 from trigru.bench.upgrades.words import change_lines
-from trigru.common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES
+from trigru.common.port.names import DOCUMENTED, FUNCTIONAL, LEAVES
 from trigru.impls import get_port
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -13,7 +13,7 @@ from trigru.bench.arms.workloads import WORKLOADS
 from trigru.bench.commands.options import make_plan
 from trigru.bench.results.arm import Arm
 from trigru.common.errors import UnavailableError
-from trigru.common.port.task import PHASES
+from trigru.common.port.names import PHASES
 
 PLAN = make_plan(
     None,

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
 from ..common.parameters.layouts import Layout, LayoutRow
+from ..common.port.names import unknown_phase
 from ..common.port.protocol import (
     CallStyle,
     ModelClass,
@@ -433,7 +434,9 @@ def _function_of(task):
         return train_step
     if task.phase == "gradient":
         return gradient
-    return forward
+    if task.phase in ("forward", "step"):
+        return forward
+    raise unknown_phase(task.phase, "_function_of in impls/nnx.py")
 
 
 def _jit_as_tree(f):

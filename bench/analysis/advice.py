@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ...common.port.protocol import DOCUMENTED
+from ...common.port.names import DOCUMENTED
 from .answer import Answer, AnswerRow
 from .benchmarks import Benchmark
 from .comparison import TimeComparison

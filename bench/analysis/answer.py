@@ -14,7 +14,7 @@ from msgspec import Struct
 from scipy.stats import t
 
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.names import DOCUMENTED, FUNCTIONAL, PHASES
 from ...impls import get_port, port_names, unavailable
 from ..results.arm import Clock, Sized
 from ..results.grouping import grouped
@@ -27,10 +27,8 @@ from .statistics import CONFIDENCE, between_runs
 
 #: The labels of the call styles in which frameworks are compared.
 COMPARED = (DOCUMENTED, FUNCTIONAL)
-#: The phases that are told, in this order; where both of the first two were timed, they
-#: alone.
-PHASES = ("step", "train_step", "forward", "gradient")
-MAIN = PHASES[:2]
+#: The phases that are told first; where both were timed, they alone.
+MAIN = ("step", "train_step")
 #: The usual clock of a phase: an agent waits for each step, a training loop for none.
 CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
 #: The functional style is advised only where it is so many times as fast as the styles
@@ -118,7 +116,9 @@ class Answer(Struct, frozen=True):
             phases.add(row.phase)
             if row.is_usual:
                 usual.add((str(row.workload), row.phase))
-        shown = MAIN if phases.issuperset(MAIN) else PHASES
+        shown = MAIN
+        if not phases.issuperset(MAIN):
+            shown = dict.fromkeys((*MAIN, *PHASES))
 
         situations = []
         for phase in shown:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ...common.gru.kernels import STOCK
 from ...common.port.hlo import ProgramFacts
-from ...common.port.protocol import DONATED, FUNCTIONAL, LEAVES
+from ...common.port.names import DONATED, FUNCTIONAL, LEAVES
 from .benchmarks import Benchmark, Results
 from .comparison import TimeComparison, Verdict
 from .merge import baseline_of

@@ -18,6 +18,7 @@ from ...common.equality.measurement import accuracy_bound, relative_error
 from ...common.errors import TrigruError
 from ...common.files import write_whole
 from ...common.parameters.record import leaves, random_params
+from ...common.port.names import unknown_phase
 from ...common.port.protocol import Program
 from ...common.port.task import Batch
 from .workloads import LEARNING_RATE, Workload
@@ -81,8 +82,10 @@ class Reference:
         if self.phase == "gradient":
             loss, gradient = call()
             return {"loss": loss} | leaves(program.read(gradient))
-        carry, outputs = call()
-        return {"carry": carry, "outputs": outputs}
+        if self.phase in ("forward", "step"):
+            carry, outputs = call()
+            return {"carry": carry, "outputs": outputs}
+        raise unknown_phase(self.phase, "_answers in arms/admission.py")
 
 
 @cache
@@ -165,10 +168,12 @@ def _answer(
             cast(params), batch.x[:, :1], batch.carry, operand_bits=bits
         )
         return {"carry": result.carry, "outputs": result.outputs[:, 0]}, None
-    result = oracle.forward(
-        cast(params), batch.x, lengths=batch.lengths, operand_bits=bits
-    )
-    return {"carry": result.carry, "outputs": result.outputs}, None
+    if phase == "forward":
+        result = oracle.forward(
+            cast(params), batch.x, lengths=batch.lengths, operand_bits=bits
+        )
+        return {"carry": result.carry, "outputs": result.outputs}, None
+    raise unknown_phase(phase, "_answer in arms/admission.py")
 
 
 def _cast_floats(array: Any, dtype: str) -> Any:

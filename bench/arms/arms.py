@@ -10,7 +10,8 @@ from typing import Any
 
 from ...common.errors import UnavailableError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL, LEAVES, Port, Program
+from ...common.port.names import DOCUMENTED, FUNCTIONAL, LEAVES
+from ...common.port.protocol import Port, Program
 from ...common.port.styles import labels_of, make_task, styles_called
 from ...common.port.task import WAYS, spread_of
 from ...impls import get_port, get_style

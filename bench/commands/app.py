@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
+from ...common.errors import either
+from ...common.port.names import PHASES
 from ..processes.jax_start import check_jax
 from . import arguments
 from .arguments import Commands, Names
@@ -80,7 +82,7 @@ def compare(
         Option(
             "--phase",
             help=(
-                "Time only this phase: forward, gradient, train_step or step. Can "
+                f"Time only this phase: {either(PHASES)}. Can "
                 "be repeated. Default: forward, train_step and step; with --quick "
                 "train_step and step; with another --kernel or with --devices "
                 "forward and train_step."

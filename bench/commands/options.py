@@ -7,9 +7,8 @@ from math import lcm
 from ...common.equality.checks import CHECKS, Check, get_checks
 from ...common.errors import InputError, UnknownNameError
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import LABELS
+from ...common.port.names import LABELS, PHASES
 from ...common.port.styles import styles_called
-from ...common.port.task import PHASES
 from ...impls import get_port, port_names, unavailable
 from ..arms.arms import first_look
 from ..arms.workloads import (

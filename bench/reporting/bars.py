@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...common.errors import for_terminal
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.names import DOCUMENTED, FUNCTIONAL
 from ..analysis.answer import COMPARED, Answer, AnswerRow, Situation
 from ..analysis.benchmarks import Benchmark
 from ..analysis.ranking import Ranking

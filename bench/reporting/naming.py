@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from ...common.gru.kernels import STOCK
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.names import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
 from ..analysis.benchmarks import Results
 from ..arms.workloads import get_workload
@@ -17,12 +17,6 @@ from ..results.run import Run
 from .numbers import count
 
 CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
-PHASES = {
-    "forward": "forward pass",
-    "gradient": "gradient",
-    "train_step": "train step",
-    "step": "one step",
-}
 #: What each framework's documentation compiles a call with.
 JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
 INTERRUPTED = "INTERRUPTED: not all was measured."

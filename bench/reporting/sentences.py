@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from ...common.errors import listed
-from ...common.port.protocol import DOCUMENTED, FUNCTIONAL
+from ...common.port.names import DOCUMENTED, FUNCTIONAL
 from ..analysis.answer import COMPARED, Answer, AnswerRow, Situation
 from ..analysis.comparison import TimeComparison
 from ..analysis.ranking import Ranking

@@ -10,15 +10,16 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from ...common.gru.kernels import STOCK
+from ...common.port.names import LABELS, PHASES
 from .grouping import first_twice
 
 #: Names that are known.
-Phase = Annotated[str, Meta(pattern="^(forward|gradient|train_step|step)$")]
+Phase = Annotated[str, Meta(pattern=f"^({'|'.join(PHASES)})$")]
 Dtype = Annotated[str, Meta(pattern="^(float64|float32|bfloat16|float16)$")]
 Precision = Annotated[str, Meta(pattern="^(highest|high|default)$")]
 Way = Literal["", "placed", "shard_map"]
 Clock = Annotated[str, Meta(pattern="^(blocked|pipelined)$")]
-Label = Annotated[str, Meta(pattern="^(documented|functional|leaves|donated)$")]
+Label = Annotated[str, Meta(pattern=f"^({'|'.join(LABELS)})$")]
 Size = Annotated[str, Meta(pattern="^(batch|time|inputs|hidden)$")]
 
 #: Numbers as a measurement gives them: seconds of a sample, numbers from 0, and counts
@@ -107,7 +108,7 @@ class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     #: again, shows the noise floor. An "arm" gets a verdict.
     role: Role
     copy: Natural  # 1; 2 for the duplicate
-    #: What the style is, whatever its name; see `trigru.common.port.protocol.LABELS`.
+    #: What the style is, whatever its name; see `trigru.common.port.names.LABELS`.
     labels: tuple[Label, ...] = ()
     precision: Precision = "highest"  # JAX's, of matrix products
     devices: Natural = 1  # over how many the batch is spread

@@ -11,9 +11,10 @@ import optax
 
 from ...common.config import GRUConfig
 from ...common.parameters.record import leaves, random_params
+from ...common.port.names import PHASES, unknown_phase
 from ...common.port.protocol import CallStyle, Port, Program
 from ...common.port.styles import available_styles, make_task
-from ...common.port.task import PHASES, Batch
+from ...common.port.task import Batch
 from .noticing import survived
 from .observing import Call, Example, Rows, TraceCounter, look_at, paths_of
 from .record import Subject
@@ -145,5 +146,7 @@ def _read(program: Program, phase: str, result: Any) -> dict[str, Any]:
         for name, array in leaves(program.read(gradient)).items():
             results[f"gradient of {name}"] = array
         return results
-    carry, outputs = result
-    return {"carry": carry, "outputs": outputs}
+    if phase in ("forward", "step"):
+        carry, outputs = result
+        return {"carry": carry, "outputs": outputs}
+    raise unknown_phase(phase, "_read in upgrades/ports.py")

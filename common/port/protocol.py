@@ -19,7 +19,8 @@ from ..errors import InputError, UnknownNameError, listed
 from ..gru.kernels import KERNELS
 from ..parameters.layouts import Layout, flatten
 from ..parameters.record import GRUParams, check_params
-from .task import PHASES, Task
+from .names import LABELS, PHASES
+from .task import Task
 
 
 @runtime_checkable
@@ -155,19 +156,6 @@ _NEEDED = (
     "initial_carry",
     "value_and_grad",
 )
-
-# The labels of call styles, whatever their ports call them. Frameworks are compared in
-# styles of one label.
-
-#: What the framework's documentation leads with: the port's first style of a phase.
-DOCUMENTED = "documented"
-#: The parameters are one pytree, which goes in and out of `jax.jit`.
-FUNCTIONAL = "functional"
-#: Functional, with a list of the arrays.
-LEAVES = "leaves"
-#: Functional, and the old parameters and optimiser state are given up to the new ones.
-DONATED = "donated"
-LABELS = (DOCUMENTED, FUNCTIONAL, LEAVES, DONATED)
 
 
 def not_missing() -> None:

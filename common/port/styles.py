@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, CallStyle, Port, Program
+from .names import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, unknown_phase
+from .protocol import CallStyle, Port, Program
 from .task import Task, mean_squared_error
 
 #: (model) -> a pytree of its parameters, and a function that makes a model of such a
@@ -167,8 +168,11 @@ def functional_program(
     if task.phase == "train_step":
         passed = [tree, task.optimizer.init(tree)]
         return carrying_program(port, jit(train_step), passed, rebuild, trains=True)
-    function = gradient if task.phase == "gradient" else forward
-    return carrying_program(port, jit(function), [tree], rebuild)
+    if task.phase == "gradient":
+        return carrying_program(port, jit(gradient), [tree], rebuild)
+    if task.phase in ("forward", "step"):
+        return carrying_program(port, jit(forward), [tree], rebuild)
+    raise unknown_phase(task.phase, "functional_program in port/styles.py")
 
 
 def carrying_program(

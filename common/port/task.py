@@ -24,8 +24,8 @@ from jax.sharding import PartitionSpec as P
 
 from ..compat import vary_over
 from ..errors import UnavailableError
+from .names import unknown_phase
 
-PHASES = ("forward", "gradient", "train_step", "step")
 #: The axis of the mesh.
 AXIS = "data"
 #: How a batch is spread: arrays are placed and XLA finds out the rest, or by shard_map.
@@ -50,9 +50,12 @@ class Batch(NamedTuple):
         """The arrays that cross the jit boundary beside the model."""
         if phase == "step":
             return self.x[:, 0], self.carry
-        arrays = [self.x]
-        if phase != "forward":
-            arrays.append(self.targets)
+        if phase == "forward":
+            arrays = [self.x]
+        elif phase in ("gradient", "train_step"):
+            arrays = [self.x, self.targets]
+        else:
+            raise unknown_phase(phase, "Batch.arguments in port/task.py")
         if self.lengths is not None:
             arrays.append(self.lengths)
         return tuple(arrays)

@@ -19,9 +19,9 @@ from flax.training.train_state import TrainState
 from trigru.bench.arms.admission import OPTIMIZER
 from trigru.common.config import GRUConfig
 from trigru.common.parameters.record import random_params
-from trigru.common.port.protocol import DONATED, LABELS
+from trigru.common.port.names import DONATED, LABELS, PHASES
 from trigru.common.port.styles import make_task, styles_called
-from trigru.common.port.task import PHASES, Batch, Task, mean_squared_error
+from trigru.common.port.task import Batch, Task, mean_squared_error
 from trigru.impls import get_port, get_style
 
 CONFIG = GRUConfig(4, 8)

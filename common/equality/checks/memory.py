@@ -15,7 +15,8 @@ import optax
 
 from ...errors import DefectError
 from ...gru.kernels import STOCK
-from ...port.protocol import DONATED, CallStyle, Port
+from ...port.names import DONATED
+from ...port.protocol import CallStyle, Port
 from ...port.styles import available_styles, make_task
 from ...program import equations, scan_counts
 from ..contract.calling import call_directly

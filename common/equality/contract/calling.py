@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import DefectError, NotOfferedError
 from ...gru.kernels import FUSED
 from ...port.compilation import configured
+from ...port.names import unknown_phase
 from ...port.protocol import CallStyle, Port, Program, WithKernel
 from ...port.styles import available_styles
 from ...port.task import Task
@@ -255,6 +256,8 @@ def call_directly(
 
         _, (gradient, *_) = port.value_and_grad(slope)(model)
         return {GRADIENT: gradient}
+    if case.phase != "gradient":
+        raise unknown_phase(case.phase, "call_directly in contract/calling.py")
     if case.transform == "per example":
         return {GRADIENT: _gradient_of_model(case, port, entry, model, data)}
     return _gradients(case, port, entry, model, passed, weights, d_carry)
@@ -468,8 +471,10 @@ class _StyledCall:
         if phase == "gradient":
             value, gradient = program.call(x, targets, *others)
             return {"value": value, GRADIENT: program.read(gradient)}
-        losses = [program.call(x, targets, *others) for _ in range(STEPS)]
-        return {"losses": jnp.stack(losses), MOVED: program.params()}
+        if phase == "train_step":
+            losses = [program.call(x, targets, *others) for _ in range(STEPS)]
+            return {"losses": jnp.stack(losses), MOVED: program.params()}
+        raise unknown_phase(phase, "_StyledCall in contract/calling.py")
 
     def _build(self, model: Any, passed: Passed) -> Program:
         case, port = self._case, self._port

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...parameters.record import GRUParams
+from ...port.names import unknown_phase
 from .. import oracle
 from .arrays import Array, CallArrays, arrays_of
 from .cases import FLOAT64, Case
@@ -96,6 +97,8 @@ def answers_to(
             return _derivatives_of_penalty(case, cast, direction_of(arrays))
         if case.phase in ("jvp", "hvp"):
             return _derivatives_along(case, cast, direction_of(arrays))
+        if case.phase not in ("forward", "step", "gradient"):
+            raise unknown_phase(case.phase, "answers_to in contract/expected.py")
         answers = _evaluate(case, cast, with_gradient=case.phase == "gradient")
     if case.transform == "per example":
         answers = {n: a for n, a in answers.items() if is_of_parameters(n)}

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from ...gru.kernels import STOCK
-from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, Port, WithKernel
+from ...port.names import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES
+from ...port.protocol import Port, WithKernel
 from ...port.styles import available_styles, labels_of, styles_called
 from .cases import (
     BFLOAT16,

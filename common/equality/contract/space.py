@@ -8,7 +8,7 @@ in vain in each combination stand in `named.py` alone. What changes the values o
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...port.protocol import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES
+from ...port.names import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES
 from .cases import (
     BFLOAT16,
     BFLOAT16_OF_FLOAT32,
