@@ -15,6 +15,7 @@ from .cases import (
     FLOAT64,
     Case,
 )
+from .space import DESIGNED_LABELS, STYLED_PHASES
 
 _MASKED = Case(lengths=True, resets=True)
 _FULL = replace(_MASKED, carry="passed")
@@ -119,12 +120,12 @@ OTHERS_COMPILED_WITH = {
 }
 #: What each call style has to keep, beside the dtype.
 _LOOP = Case(unroll="not dividing", remat=True)
-#: What a style without a label, which is in no covering design, is called with, one phase after the other.
-_UNLABELLED = (
-    replace(_LOOP, lengths=True),
-    replace(_LOOP, resets=True, carry="passed"),
-    replace(_LOOP, lengths=True, resets=True),
-)
+#: What a style that is in no covering design is called with, by phase.
+BESIDE_DESIGN = {
+    "forward": replace(_LOOP, lengths=True),
+    "gradient": replace(_LOOP, resets=True, carry="passed"),
+    "train_step": replace(_LOOP, lengths=True, resets=True),
+}
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all cases.
 OF_KERNELS = (
     replace(_FULL, reverse=True, remat=True, batch=(2, 1, 3)),
@@ -143,7 +144,7 @@ def named_cases(port: Port) -> list[Case]:
     """The cases of a port beside those of its covering design."""
     cases = [*NAMED]
     phases_by_style: dict[str, list[str]] = {}
-    for phase in ("forward", "gradient", "train_step"):
+    for phase in STYLED_PHASES:
         for style in available_styles(port, phase):
             phases_by_style.setdefault(style.name, []).append(phase)
     for style, phases in phases_by_style.items():
@@ -158,7 +159,7 @@ def named_cases(port: Port) -> list[Case]:
 def _cases_of_style(port: Port, style: str, phases: list[str]) -> list[Case]:
     """A call style is compiled once: those that frameworks are compared in, with all optimisations.
 
-    Those that have no label are not in the covering design: they are evaluated in each phase here.
+    Those that are in no covering design are evaluated in each phase here.
     """
     labels = _labels(port, style, phases)
     compiled = COMPILED_WITH.get((port.name, style)) or _compiled_with(labels)
@@ -167,9 +168,9 @@ def _cases_of_style(port: Port, style: str, phases: list[str]) -> list[Case]:
     is_compared = bool(labels - {DONATED})
     transform = "compiled" if is_compared else "quick"
     cases = [replace(compiled, style=style, transform=transform)]
-    if not labels:
-        for phase, case in zip(phases, _UNLABELLED, strict=False):
-            cases.append(replace(case, style=style, phase=phase))
+    for phase in phases:
+        if _labels(port, style, [phase]).isdisjoint(DESIGNED_LABELS):
+            cases.append(replace(BESIDE_DESIGN[phase], style=style, phase=phase))
     in_mixed = replace(_LOOP, dtypes=BFLOAT16_OF_FLOAT32)
     return [*cases, replace(in_mixed, style=style, phase=phases[0])]
 

@@ -8,7 +8,7 @@ in vain in each combination stand in `named.py` alone. What changes the values o
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...port.names import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES
+from ...port.names import DOCUMENTED, DONATED, FUNCTIONAL, LEAVES, PHASES
 from .cases import (
     BFLOAT16,
     BFLOAT16_OF_FLOAT32,
@@ -112,6 +112,11 @@ def in_words(levels: Levels) -> str:
     return " and ".join(parts)
 
 
+#: The labels whose call styles are in covering designs.
+DESIGNED_LABELS = (DOCUMENTED, FUNCTIONAL, LEAVES, DONATED)
+#: What is asked of a sequence in a call style.
+STYLED_PHASES = tuple(phase for phase in PHASES if phase != "step")
+
 FACTORS = (
     # what is called, and what is asked of it
     Factor("entry", ("whole", "chunks", "steps")),
@@ -133,7 +138,7 @@ FACTORS = (
     Factor("unroll", ("1", "dividing", "not dividing", "beyond")),
     Factor("remat", (False, True), in_triples=True),
     Factor("transform", ("jit", "vmap", "ensemble", "checkpoint")),
-    Factor("style", (None, DOCUMENTED, FUNCTIONAL, LEAVES, DONATED)),
+    Factor("style", (None, *DESIGNED_LABELS)),
 )
 
 RULES = (
@@ -186,7 +191,7 @@ RULES = (
     ),
     Rule(
         {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
-        {"phase": ("gradient", "forward", "train_step"), "transform": ("jit",)},
+        {"phase": STYLED_PHASES, "transform": ("jit",)},
         "no style has forward mode or second derivatives, and none is called within a transform",
     ),
     Rule(
@@ -204,7 +209,7 @@ _WITH_FLOAT32: Levels = {"dtypes": (FLOAT32, FLOAT32_OF_BFLOAT16, BFLOAT16_OF_FL
 COARSE_RULES = (
     Rule(
         {},
-        {"phase": ("gradient", "forward", "train_step")},
+        {"phase": STYLED_PHASES},
         "the others need complex numbers, and half precision has none",
     ),
     Rule(

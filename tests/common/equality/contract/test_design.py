@@ -17,10 +17,15 @@ from trigru.common.equality.contract.design import (
     designed_cases,
 )
 from trigru.common.equality.contract.failures import smallest
-from trigru.common.equality.contract.named import style_of
+from trigru.common.equality.contract.named import (
+    COMPILED_WITH,
+    OTHERS_COMPILED_WITH,
+    style_of,
+)
 from trigru.common.equality.contract.space import COARSE_SPACE, SPACE, one_by_one
 from trigru.common.equality.verification import Examiner
 from trigru.common.errors import InputError
+from trigru.common.port.names import LABELS, PHASES
 from trigru.common.port.styles import available_styles
 from trigru.impls import get_port, own_ports
 from trigru.impls.pure import PurePort
@@ -99,9 +104,19 @@ def test_each_style_is_evaluated_in_each_phase(name):
     for case in design_of(port):
         if not case.is_compiled:
             asked.add((style_of(case, port), case.phase))
-    for phase in ("forward", "gradient", "train_step", "step"):
+    for phase in PHASES:
         for style in available_styles(port, phase):
             assert (style.name, phase) in asked
+
+
+@pytest.mark.parametrize("name", own_ports())
+def test_each_style_has_a_row_that_says_with_which_case_it_is_compiled(name):
+    styles = {style.name for style in get_port(name).call_styles}
+    assert {style for port, style in COMPILED_WITH if port == name} == styles
+
+
+def test_each_label_has_a_case_that_another_ports_style_is_compiled_with():
+    assert list(OTHERS_COMPILED_WITH) == [*LABELS, None]
 
 
 def test_cases_one_by_one_have_one_unusual_level_or_two():
