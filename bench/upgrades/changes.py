@@ -26,11 +26,12 @@ def compare_snapshots(old: Loaded, new: Loaded) -> list[Change]:
     new_subjects = {subject.name: subject for subject in new.snapshot.subjects}
     arrays = {**old.arrays, **new.arrays}
     same_python = _same_python(old.snapshot, new.snapshot)
+    same_kernels = _same_kernels(old.snapshot, new.snapshot)
     changes: list[Change] = []
     for subject in old.snapshot.subjects:
         if subject.name in new_subjects:
             later = new_subjects[subject.name]
-            pair = SubjectPair(subject, later, arrays, same_python)
+            pair = SubjectPair(subject, later, arrays, same_python, same_kernels)
             for compare in COMPARISONS:
                 changes.extend(compare(pair))
     changes.extend(edited_files(old.snapshot, new.snapshot))
@@ -93,6 +94,14 @@ def compare_working(pair: SubjectPair) -> Iterator[Change]:
                 yield pair.change("better", what, reason, "works")
 
 
+def compare_lacking(pair: SubjectPair) -> Iterator[Change]:
+    """What a user's call lacks now, such as a gradient, or has again."""
+    for row in pair.rows:
+        for lacking, reason in row.new.lacks.items():
+            if lacking not in row.old.lacks and lacking != "evaluation":
+                yield pair.change("broken", f"{row.name}: {lacking}", "had", reason)
+
+
 def compare_trees(pair: SubjectPair) -> Iterator[Change]:
     """Leaves that are gone, new, of another shape, or in another order."""
     keyed_changes: list[tuple[Change, Hashable]] = []
@@ -127,6 +136,7 @@ def _warning_key(warned: Warned) -> tuple[str, str]:
 #: Each compares one fact of a subject in two snapshots.
 COMPARISONS: tuple[Callable[[SubjectPair], Iterator[Change]], ...] = (
     compare_working,
+    compare_lacking,
     compare_values,
     compare_draws,
     compare_trees,
@@ -140,6 +150,13 @@ COMPARISONS: tuple[Callable[[SubjectPair], Iterator[Change]], ...] = (
 def _same_python(old: Snapshot, new: Snapshot) -> bool:
     """Whether both are of one minor version of Python, within which counts compare."""
     return _python_of(old).split(".")[:2] == _python_of(new).split(".")[:2]
+
+
+def _same_kernels(old: Snapshot, new: Snapshot) -> bool:
+    """Whether both ran on the same device by the same jaxlib."""
+    before, after = old.machine, new.machine
+    same_jaxlib = before.versions.get("jaxlib") == after.versions.get("jaxlib")
+    return same_jaxlib and before.device == after.device
 
 
 def _python_of(snapshot: Snapshot) -> str:

@@ -99,6 +99,8 @@ def how_different(old: np.ndarray, new: np.ndarray) -> str:
         return f"by {share:.1e} of the largest number"
 
     old, new = _reals(old).ravel(), _reals(new).ravel()
+    if old.size == 1:
+        return f"{new[0]:.5g}, was {old[0]:.5g} ({abs(new[0] - old[0]):.1e})"
     if np.array_equal(np.sort(old), np.sort(new)):
         return "the same numbers in another order"
     factor = _factor(old, new)
@@ -115,6 +117,30 @@ def how_different(old: np.ndarray, new: np.ndarray) -> str:
     if new_number == old_number:
         return words
     return f"{words}, {new_number} instead of {old_number}"
+
+
+def distribution_change(old: np.ndarray, new: np.ndarray) -> str:
+    """How draws differ from earlier ones, as "the same distribution from other keys".
+
+    Means and widths are the same up to four of their standard errors.
+    """
+    if not _are_comparable(old, new) or old.size < 2:
+        return how_different(old, new)
+    old_reals, new_reals = _reals(old).ravel(), _reals(new).ravel()
+    if _factor(old_reals, new_reals):
+        return how_different(old, new)
+    old_width, new_width = float(np.std(old_reals)), float(np.std(new_reals))
+    if not np.isfinite([old_width, new_width]).all() or not old_width:
+        return how_different(old, new)
+
+    size = old_reals.size
+    moved = abs(float(np.mean(new_reals) - np.mean(old_reals)))
+    if abs(new_width / old_width - 1) > 4 / np.sqrt(size):
+        return f"other numbers, {new_width / old_width:.3g} times as wide"
+    if moved > 4 * old_width * np.sqrt(2 / size):
+        means = f"{np.mean(new_reals):.4g}, was {np.mean(old_reals):.4g}"
+        return f"other numbers, with a mean of {means}"
+    return "the same distribution from other keys"
 
 
 def _are_comparable(old: np.ndarray, new: np.ndarray) -> bool:

@@ -86,8 +86,12 @@ def survived(subject: Subject, what: str) -> Iterator[None]:
     except NotOfferedError:
         pass
     except Exception as error:  # a framework may fail in any way
-        name = type(error).__name__
-        subject.problems[what] = f"{name}{_raised_in(error)}: {_first_line(error)}"
+        subject.problems[what] = reason_of(error)
+
+
+def reason_of(error: Exception) -> str:
+    """An exception in a line: its class, where a package raised it, and its text."""
+    return f"{type(error).__name__}{_raised_in(error)}: {_first_line(error)}"
 
 
 def _warning_frame() -> FrameType:

@@ -1,6 +1,4 @@
-"""The facts of functions and calls: of ports, of frameworks' parts, of a user's
-models.
-"""
+"""The facts of functions and calls of ports and of frameworks' parts."""
 
 import gc
 import re
@@ -16,19 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...common.errors import InputError, NotOfferedError
+from ...common.errors import NotOfferedError
 from ...common.port.compilation import compiled_quickly
 from ...common.port.hlo import read_program
 from ...common.program import equations
-from ...common.program.model import CALL, Model, is_float
+from ...common.program.model import is_float
 from .noticing import noticed, survived
 from .record import WARM_CALLS, Cost, Observation, Program, Subject
 from .snapshot_file import ArrayStore
-from .trails import trail_of
+from .trails import evaluated
 
-#: The observation of a user's model under which stands what it was called with.
-ARGUMENTS = "the arguments"
-_LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
 _OPERATION = re.compile(
     r"^\s+(?:%\S+(?:, %\S+)* = )?\"?(?:stablehlo|chlo|mhlo)\.", re.MULTILINE
 )
@@ -87,54 +82,6 @@ class Call:
 Rows = Mapping[str, Callable[[], Example | Call]]
 
 
-def subject_of(
-    thing: Any,
-    arguments: tuple[Any, ...],
-    store: ArrayStore,
-    *,
-    name: str = "",
-    source: str = "",
-) -> Subject:
-    """The facts of a model or a function of a user's own.
-
-    Args:
-        thing: a `trigru.parity.Model`, or a callable pytree with arrays, such as a
-            module, which is differentiated by its parameters; or a function of arrays,
-            which is differentiated by all its arguments.
-        arguments: what it is called with.
-        store: keeps the arrays of its facts.
-        name: what it is called; by default, by its own name.
-        source: where it is from.
-
-    Raises:
-        InputError: it cannot be called so.
-    """
-    if hasattr(thing, "init_with_output"):
-        raise InputError(
-            f"{type(thing).__name__} is of linen: pass its apply, then its variables, "
-            "then the inputs."
-        )
-    own_name = getattr(thing, "__name__", type(thing).__name__)
-    name = name or getattr(thing, "name", None) or own_name
-    subject = Subject(name, source or name)
-    for mode, example in _examples_of(thing, arguments).items():
-        observe(subject, store, mode, example)
-        parameters = leaves_of(example.params, "parameter ")
-        observation = subject.observe(mode)
-        observation.leaves = parameters | observation.leaves
-
-    if subject.problems:
-        problem = next(iter(subject.problems.values()))
-        lacking = _LACKS.search(problem)
-        advice = ""
-        if lacking:
-            call = f"lambda *inputs: model(*inputs, {lacking[1]}=...)"
-            advice = f". Pass a function that has it: {call}."
-        raise InputError(f"{name} fails: {problem}{advice}")
-    subject.observe(ARGUMENTS).results = store.keep_all(paths_of(arguments))
-    return subject
-
-
 def look_at(subject: Subject, store: ArrayStore, rows: Rows) -> None:
     """Observe each row. What fails is a problem of its own, and the others go on."""
     for name, make in rows.items():
@@ -155,6 +102,25 @@ def observe(
         except NotOfferedError:  # nothing was seen, which is not the same as no results
             del subject.observations[name]
             raise
+
+
+def pulled_back(
+    results_of: Callable[[list[Any]], Any], reals: list[Any]
+) -> tuple[Any, list[Any], int]:
+    """The results of a function of arrays, a gradient, and the bytes kept for it.
+
+    That is the gradient of half the sum of the squares of all floating-point results.
+    """
+
+    def outputs_and_results(reals: list[Any]) -> tuple[list[Any], Any]:
+        results = results_of(reals)
+        leaves = jax.tree.leaves(results)
+        outputs = [leaf for leaf in leaves if _is_inexact(leaf)]
+        return outputs, results
+
+    outputs, pull, results = jax.vjp(outputs_and_results, reals, has_aux=True)
+    (gradient,) = pull([_conjugate(output) for output in outputs])
+    return results, gradient, bytes_of(pull)
 
 
 def count_operations(lowered: Any) -> int:
@@ -210,38 +176,11 @@ def leaves_of(tree: Any, beginning: str = "") -> dict[str, str]:
     return {path: f"{leaf.dtype}{np.shape(leaf)}" for path, leaf in arrays.items()}
 
 
-def _examples_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, Example]:
-    """What is looked at of a user's model or function, by the mode of its call."""
-    if isinstance(thing, Model):
-        examples: dict[str, Example] = {}
-        for mode in thing.modes:
-
-            def apply(params: Any, *inputs: Any, mode: str = mode) -> Any:
-                outputs, _ = thing(params, thing.state, inputs, mode)
-                return outputs
-
-            examples[mode] = Example(apply, thing.params, arguments, compiled=True)
-        return examples
-
-    has_arrays = any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(thing))
-    if has_arrays:
-        return {CALL: Example(_call_module, thing, arguments, compiled=True)}
-
-    def call_function(arguments: Any) -> Any:
-        return thing(*arguments)
-
-    return {CALL: Example(call_function, arguments, compiled=True)}
-
-
-def _call_module(module: Any, *inputs: Any) -> Any:
-    return module(*inputs)
-
-
 def _observe_thing(
     observation: Observation, store: ArrayStore, thing: Example | Call
 ) -> None:
     if isinstance(thing, Call):
-        _observe_call(observation, store, thing)
+        observe_call(observation, store, thing)
         return
     if thing.drawn is not None:
         observation.draws = store.keep_all(paths_of(thing.drawn))
@@ -267,39 +206,33 @@ def _observe_function(
 
         return jax.tree.map(put_back, example.params)
 
-    def pulled_back(reals: list[Any], *inputs: Any) -> tuple[list[Any], Any, Any]:
-        """The results to differentiate, the function that does it, and all results."""
+    def with_gradient(reals: list[Any], *inputs: Any) -> tuple[Any, list[Any]]:
+        def results_of(reals: list[Any]) -> Any:
+            return function(with_floats(reals), *inputs)
 
-        def outputs_and_results(reals: list[Any]) -> tuple[list[Any], Any]:
-            results = function(with_floats(reals), *inputs)
-            leaves = jax.tree.leaves(results)
-            outputs = [leaf for leaf in leaves if _is_inexact(leaf)]
-            return outputs, results
-
-        return jax.vjp(outputs_and_results, reals, has_aux=True)
-
-    def run(reals: list[Any], *inputs: Any) -> tuple[Any, list[Any]]:
-        """The results, and the gradient of half the sum of their squares."""
-        outputs, pull, results = pulled_back(reals, *inputs)
-        (gradient,) = pull([_conjugate(output) for output in outputs])
+        results, gradient, kept = pulled_back(results_of, reals)
+        kept_bytes.append(kept)
         return results, gradient
 
+    kept_bytes: list[int] = []
     reals = [leaf for leaf in jax.tree.leaves(example.params) if is_float(leaf)]
     arguments = (reals, *example.inputs)
-    closed, (result_shapes, _) = jax.make_jaxpr(run, return_shape=True)(*arguments)
+    closed, (result_shapes, _) = jax.make_jaxpr(with_gradient, return_shape=True)(
+        *arguments
+    )
     observation.leaves |= leaves_of(result_shapes, "result")
-    observation.trail, outputs = trail_of(closed, jax.tree.leaves(arguments), store)
+    evaluation = evaluated(closed, jax.tree.leaves(arguments), store)
+    observation.trail = evaluation.trail
 
     names = list(paths_of(result_shapes, "result"))
     for path, leaf in paths_of(example.params).items():
         if is_float(leaf):
             names.append(f"gradient of {path or 'the parameter'}")
-    exact_results = dict(zip(names, outputs, strict=True))
+    exact_results = dict(zip(names, evaluation.outputs, strict=True))
     observation.exact_results = store.keep_all(exact_results)
 
-    _, pull, _ = jax.eval_shape(pulled_back, *arguments)
     observation.program = Program(
-        equations=sum(1 for _ in equations(closed.jaxpr)), kept_bytes=bytes_of(pull)
+        equations=sum(1 for _ in equations(closed.jaxpr)), kept_bytes=kept_bytes[0]
     )
     if not example.compiled:
         return
@@ -308,7 +241,7 @@ def _observe_function(
         return dict(zip(names, jax.tree.leaves(results), strict=True))
 
     traces = TraceCounter()
-    jitted = jax.jit(traces.counted(run))
+    jitted = jax.jit(traces.counted(with_gradient))
     call = Call(
         run=lambda: jitted(*arguments),
         traces=traces,
@@ -317,7 +250,7 @@ def _observe_function(
         leaves=len(jax.tree.leaves(arguments)),
         compiled=True,
     )
-    _observe_call(observation, store, call)
+    observe_call(observation, store, call)
 
 
 def _is_inexact(leaf: Any) -> bool:
@@ -328,7 +261,7 @@ def _conjugate(array: Any) -> Any:
     return jnp.conj(array) if jnp.iscomplexobj(array) else array
 
 
-def _observe_call(observation: Observation, store: ArrayStore, call: Call) -> None:
+def observe_call(observation: Observation, store: ArrayStore, call: Call) -> None:
     """Add results, the program and the cost of a call."""
     with ExitStack() as stack:
         if not call.compiled:

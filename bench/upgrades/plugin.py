@@ -67,8 +67,8 @@ def _compare(
     from ..results.machine import version_differences
     from .changes import compare_snapshots
     from .installed import snapshot_of
-    from .observing import ARGUMENTS, subject_of
     from .record import FAILING, Observation
+    from .recording import ARGUMENTS, check_works, subject_of
     from .snapshot_file import ArrayStore, Loaded, is_snapshot, load, save
     from .words import change_lines
 
@@ -76,8 +76,10 @@ def _compare(
     folder = test.parent / "snapshots" / test.stem / name
     accept = f"pytest --trigru-update '{request.node.nodeid}'"
     store = ArrayStore()
-    new = snapshot_of([subject_of(thing, arguments, store, name=name)])
+    subject = subject_of(thing, arguments, store, name=name)
+    new = snapshot_of([subject])
     if request.config.getoption("trigru_update"):
+        check_works(subject)
         save(folder, new, store)
         return ""
     if not is_snapshot(folder):

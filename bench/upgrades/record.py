@@ -12,7 +12,7 @@ from ..results.build import Count
 from ..results.machine import Machine
 
 #: The version of this format. It rises with each field that is added, renamed or lost.
-SCHEMA = 9
+SCHEMA = 10
 
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
@@ -46,6 +46,18 @@ PARTS_OF = {
     "linen": "linen's parts",
     "nnx": "nnx's parts",
     "equinox": "equinox's parts",
+}
+#: What may be lacking of a user's call, and what is compared then.
+LACKING = {
+    "gradient": "It has no gradient: values alone are compared.",
+    "trace": (
+        "JAX cannot trace it as one program: it is run as it is, and its results are "
+        "compared in their own precision."
+    ),
+    "evaluation": (
+        "NumPy cannot evaluate it in float64: its results are compared in their own "
+        "precision, and no line of code is named."
+    ),
 }
 #: How often a function is called after its first call, to see whether it traces again.
 WARM_CALLS = 6
@@ -107,6 +119,13 @@ class Observation(Struct, forbid_unknown_fields=True):
     #: Results and gradients of the traced function, evaluated in NumPy in float64.
     exact_results: ArrayNames = {}
     trail: Trail | None = None  # of that evaluation
+    #: How far rounding moves each result of a user's call: from its evaluation in
+    #: float64, or, where that is lacking, from the same call compiled in another way.
+    rounding: dict[str, float] = {}
+    #: A hash of the random bits that the program draws; "" where it draws none.
+    random_bits: str = ""
+    #: What could not be had of a user's call, of `LACKING`, and why.
+    lacks: dict[str, str] = {}
     program: Program | None = None
     cost: Cost | None = None
     explained_by: str = ""  # the observation whose trail shows where this one changed

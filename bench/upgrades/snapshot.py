@@ -13,8 +13,8 @@ from ..processes.environment import shared_memory
 from ..processes.pool import Pool
 from ..reporting.console import Progress, Prose, Section, say, show
 from .installed import snapshot_of, sources_of
-from .observing import subject_of
 from .record import PARTS_OF, Snapshot, Subject
+from .recording import check_works, subject_of
 from .snapshot_file import ArrayStore, decode, save
 from .worker import Looked, Request
 
@@ -117,11 +117,13 @@ def take_snapshot_of_models(
     Args:
         folder: of the snapshot.
         source: the user's file.
-        models: see `observing.subject_of`.
+        models: see `recording.subject_of`.
         inputs: what they are called with.
     """
     store = ArrayStore()
     subjects = [subject_of(model, inputs, store, source=source) for model in models]
+    for subject in subjects:
+        check_works(subject)
     snapshot = snapshot_of(subjects)
     save(folder, snapshot, store)
     return snapshot

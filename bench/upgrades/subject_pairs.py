@@ -31,11 +31,20 @@ class Row:
 class SubjectPair:
     """One subject in two snapshots."""
 
-    def __init__(self, old: Subject, new: Subject, arrays: Arrays, same_python: bool):
+    def __init__(
+        self,
+        old: Subject,
+        new: Subject,
+        arrays: Arrays,
+        same_python: bool,
+        same_kernels: bool = False,
+    ):
         self.old = old
         self.new = new
         self.arrays = arrays  # of both
         self.same_python = same_python
+        #: Whether both ran on the same device by the same jaxlib.
+        self.same_kernels = same_kernels
         self.rows: list[Row] = []
         for name, observation in old.observations.items():
             if name in new.observations:

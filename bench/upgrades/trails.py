@@ -7,7 +7,9 @@ from the older one at some line: the first whose operands both have, and whose r
 only one has.
 """
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,12 @@ from typing import Any
 import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
+from ...common.errors import UnjudgedError
 from ...common.program import CodeLine, jax_line
+from ...common.program.by_jax import run_by_jax
+from ...common.program.how import How
 from ...common.program.same_values import comparable, seen
+from ...common.program.sets import one_set
 from ...common.program.tape import TraceTape
 from .noticing import place_of
 from .record import Observation, Trail
@@ -26,6 +32,8 @@ from .steps import SIGNATURE, Step, encode_step, steps_of
 #: Two signatures of one value are no farther apart, relative to their size: float64
 #: evaluates a function no better.
 TOLERANCE = 1e-9
+#: The most operations, and numbers, of a program that is evaluated in float64.
+MOST_STEPS, MOST_NUMBERS = 50_000, 100_000_000
 #: What stands for a line where trigru or JAX made an operation by itself.
 NO_LINE = "no line"
 #: How lines begin that lead a user nowhere.
@@ -38,14 +46,25 @@ _RUNNING = tuple(
 )
 
 
-def trail_of(
-    closed: ClosedJaxpr, arguments: Sequence[Any], store: ArrayStore
-) -> tuple[Trail, list[np.ndarray]]:
-    """The trail of a trace, as `jax.make_jaxpr` returns it, and its outputs in float64.
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation of a trace in float64 found."""
 
-    The arrays of the trail are kept in the store.
+    trail: Trail
+    outputs: list[np.ndarray]
+    random_bits: str  # a hash of the random bits it draws; "" if it draws none
+
+
+def evaluated(
+    closed: ClosedJaxpr, arguments: Sequence[Any], store: ArrayStore
+) -> Evaluated:
+    """Evaluate a trace, as `jax.make_jaxpr` returns it, in float64.
+
+    Random bits are fixed meanwhile, so that other draws are no other function. The
+    arrays of the trail are kept in the store. Raises an UnjudgedError if the program
+    is too long.
     """
-    tape = TraceTape(closed, [np.asarray(argument)[None] for argument in arguments])
+    tape = _DrawingTape(closed, [one_set(argument) for argument in arguments])
     line_numbers: dict[str, int] = {}
     numbers: list[int] = []
     for step in tape.steps:
@@ -63,7 +82,35 @@ def trail_of(
         signatures=store.keep(signatures.reshape(-1, SIGNATURE)),
     )
     outputs = [np.asarray(tape.values[number][0]) for number in tape.outputs]
-    return trail, outputs
+    return Evaluated(trail, outputs, tape.random_bits)
+
+
+class _DrawingTape(TraceTape):
+    """A tape that also keeps a hash of the random bits, and ends where it is too long.
+
+    The program is evaluated with fixed bits: the hash alone is of those that it draws.
+    """
+
+    random_bits = ""
+    _numbers_kept = 0
+
+    def step(
+        self,
+        equation: Any,
+        function: Any,
+        operands: Sequence[Any],
+        results: Sequence[Any],
+    ) -> None:
+        super().step(equation, function, operands, results)
+        self._numbers_kept += sum(np.size(result) for result in results)
+        if len(self.steps) > MOST_STEPS or self._numbers_kept > MOST_NUMBERS:
+            raise UnjudgedError(
+                f"it has more than {MOST_STEPS} operations, or {MOST_NUMBERS} numbers"
+            )
+        if equation.primitive.name == "random_bits":
+            drawn = run_by_jax(equation, How())(*operands)
+            content = self.random_bits.encode() + drawn.tobytes()
+            self.random_bits = hashlib.sha256(content).hexdigest()[:16]
 
 
 class Parting:

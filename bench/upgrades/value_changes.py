@@ -2,11 +2,18 @@
 
 import re
 from collections.abc import Collection, Hashable, Iterator
-from itertools import chain
 
+import ml_dtypes
 import numpy as np
 
-from .differences import excess_of, how_different, noise_of
+from .differences import (
+    distribution_change,
+    excess_of,
+    how_different,
+    is_floating,
+    noise_of,
+    relative_difference,
+)
 from .record import PARTS_OF, ArrayNames, Change, Observation
 from .subject_pairs import (
     Row,
@@ -22,6 +29,11 @@ from .subject_pairs import (
 CONSTANTS_ROUNDED = 2.0**-24
 #: The same of a program that also rounds values, as a rematerialized one does.
 VALUES_ROUNDED = 2.0**-20
+#: Rounding may move a result so many times as far as it did in the snapshot.
+ROUNDED_AGAIN = 10.0
+#: So many units in the last place of the largest number may be rounding where jaxlib is
+#: the same, in a call that was not evaluated in float64.
+FEW_UNITS = 32
 #: What stands after the name of a program that was evaluated in float64.
 IN_FLOAT64 = " in float64"
 #: The beginning of a result's name: the entry of a row that has many.
@@ -37,7 +49,7 @@ def compare_values(pair: SubjectPair) -> Iterator[Change]:
     # each part of a framework is something else
     is_parts = pair.new.name in PARTS_OF.values()
     for row in pair.rows:
-        for change in chain(_exact_changes(pair, row), _call_changes(pair, row)):
+        for change in _changes_of_row(pair, row):
             what = change.what if is_parts else ""
             keyed_changes.append((change, (change.kind, change.line or what)))
     yield from first_of_each(keyed_changes)
@@ -59,6 +71,17 @@ def compare_draws(pair: SubjectPair) -> Iterator[Change]:
             yield pair.change(kind, what, "", how_different(old, new))
 
 
+def _changes_of_row(pair: SubjectPair, row: Row) -> Iterator[Change]:
+    exact_changes = list(_exact_changes(pair, row))
+    yield from exact_changes
+    if not row.old.rounding and not row.old.random_bits:
+        yield from _call_changes(pair, row)
+        return
+    is_other_function = any(change.kind == "function" for change in exact_changes)
+    if not is_other_function:
+        yield from _user_call_changes(pair, row)
+
+
 def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     """The changes of a program that was evaluated in float64, one for each line."""
     if not _was_evaluated(row.old) or not _was_evaluated(row.new):
@@ -72,9 +95,12 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
 
     moved = pair.moved_arrays(old, new)
     noise = _noise_of_gradients(pair, old)
+    noise_of_all = 0.0
+    if row.old.rounding:  # moments of a gradient that is zero are noise as it is
+        noise_of_all = noise_of(pair.arrays[name] for name in old.values())
     excess: dict[str, float] = {}
     for name, (before, after) in moved.items():
-        own_noise = noise if is_gradient(name) else 0.0
+        own_noise = noise if is_gradient(name) else noise_of_all
         rounding = _rounding_of(row, name)
         excess[name] = excess_of(before, after, own_noise, rounding)
 
@@ -89,25 +115,48 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
         yield _other_bits(pair, row, where, excess, moved)
 
 
+def _user_call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
+    """The changes of a user's call that is no other function in float64.
+
+    Rounding may move each result some times as far as it did in the snapshot.
+    """
+    renamed = _renamed_results(pair, row)
+    yield from renamed or _text_changes(pair, row)
+    if renamed:
+        return
+    moved = pair.moved_arrays(row.old.results, row.new.results)
+    is_evaluated = _was_evaluated(row.old) and _was_evaluated(row.new)
+    excess: dict[str, float] = {}
+    for name, (before, after) in moved.items():
+        rounding = ROUNDED_AGAIN * row.old.rounding.get(name, 0.0)
+        least_excess = excess_of(before, after, rounding)
+        if pair.same_kernels and not is_evaluated and is_floating(before):
+            units = relative_difference(before, after, rounding)
+            bound = FEW_UNITS * float(ml_dtypes.finfo(before.dtype).eps)
+            least_excess = max(least_excess, units / bound)
+        excess[name] = least_excess
+
+    others = _others_to_tell(excess)
+    if not others:
+        if moved:
+            yield _other_bits(pair, row, row.name, excess, moved)
+        return
+    if row.old.random_bits != row.new.random_bits:
+        before, after = moved[others[0]]
+        what = f"{row.name}: {others[0]}{and_more(len(others), 'result')}"
+        yield pair.change("draws", what, "", distribution_change(before, after))
+        return
+    yield _other_function(pair, row.name, others, moved, pair.line(row))
+
+
 def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     """The changes of what a call returned, as a user makes it."""
     if not _was_called(row.old) or not _was_called(row.new):
         return
-    old_names = [*row.old.results, *row.old.texts]
-    new_names = [*row.new.results, *row.new.texts]
-    renamed = list(_name_changes(pair, row, row.name, old_names, new_names))
+    renamed = _renamed_results(pair, row)
+    yield from renamed or _text_changes(pair, row)
     if renamed:
-        yield from renamed
         return
-    for name, before, after in differing(row.old.texts, row.new.texts):
-        yield pair.change("function", f"{row.name}: {name}", before, after)
-    for name, before in row.old.texts.items():
-        if name in row.new.results:
-            yield pair.change("function", f"{row.name}: {name}", before, "numbers")
-    for name, after in row.new.texts.items():
-        if name in row.old.results:
-            yield pair.change("function", f"{row.name}: {name}", "numbers", after)
-
     moved = pair.moved_arrays(row.old.results, row.new.results)
     noise = _noise_of_gradients(pair, row.old.results)
     excess: dict[str, float] = {}
@@ -120,6 +169,25 @@ def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
         yield _other_function(pair, row.name, others, moved, pair.line(row))
     elif moved:
         yield _other_bits(pair, row, row.name, excess, moved)
+
+
+def _renamed_results(pair: SubjectPair, row: Row) -> list[Change]:
+    """A change if the results of a call have other names."""
+    old_names = [*row.old.results, *row.old.texts]
+    new_names = [*row.new.results, *row.new.texts]
+    return list(_name_changes(pair, row, row.name, old_names, new_names))
+
+
+def _text_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
+    """The changes of a call's results that are texts."""
+    for name, before, after in differing(row.old.texts, row.new.texts):
+        yield pair.change("function", f"{row.name}: {name}", before, after)
+    for name, before in row.old.texts.items():
+        if name in row.new.results:
+            yield pair.change("function", f"{row.name}: {name}", before, "numbers")
+    for name, after in row.new.texts.items():
+        if name in row.old.results:
+            yield pair.change("function", f"{row.name}: {name}", "numbers", after)
 
 
 def _was_called(observation: Observation) -> bool:

@@ -21,7 +21,7 @@ LABELS = np.array([0, 3, 2])
 
 
 def stepped(optimizer: Any, factors: Sequence[float] = (1.0, 2.0, 3.0)) -> Example:
-    """The updates of each step of an optimizer, and its state after the last.
+    """The updates of each step of an optimizer, and state and weights after the last.
 
     Args:
         optimizer: of Optax.
@@ -37,7 +37,7 @@ def stepped(optimizer: Any, factors: Sequence[float] = (1.0, 2.0, 3.0)) -> Examp
             updates, state = extended.update(scaled, state, weights, value=1.0)
             weights = optax.apply_updates(weights, updates)
             all_updates.append(updates)
-        return all_updates, state
+        return all_updates, state, weights
 
     return Example(run, inputs=(WEIGHTS, GRADIENT))
 
