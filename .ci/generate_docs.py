@@ -4,16 +4,22 @@ What is listed here is what the code has: checks, factors, faults, workloads, ca
 styles, commands.
 """
 
+import inspect
 import re
 import sys
 import textwrap
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import griffe
 import published  # which stands beside this script
 import typer.main
+from packaging.requirements import Requirement
 from published import table
+from tabs import field_comments
+from trigru.bench.analysis.timings import Timing
 from trigru.bench.arms.workloads import QUICK, WORKLOADS
 from trigru.bench.cli import app
 from trigru.bench.upgrades.parts import part_names
@@ -176,6 +182,39 @@ def rules() -> str:
     return "\n".join(lines)
 
 
+def columns() -> str:
+    """The columns of a table of results, with what their comments say."""
+    path = Path(inspect.getfile(Timing))
+    code = path.read_text(encoding="utf-8")
+    lines = griffe.LinesCollection()
+    lines[path] = code.splitlines()
+    module = griffe.visit(path.stem, path, code, lines_collection=lines)
+    comments = field_comments(module["Timing"])
+    rows = [(f"`{name}`", comment) for name, comment in comments.items()]
+    return table(("column", "what it has"), rows)
+
+
+def pins() -> str:
+    """Which versions a Python gets in a clone."""
+    return (
+        f"Python 3.11 gets {_pinned('3.11.0')}; Python 3.12 and later get "
+        f"{_pinned('3.12.0')}."
+    )
+
+
+def _pinned(python: str) -> str:
+    """The jax and the flax that a Python gets."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    versions = {}
+    for line in project["tool"]["uv"]["constraint-dependencies"]:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or marker.evaluate({"python_full_version": python}):
+            version = str(requirement.specifier).removeprefix("==")
+            versions[requirement.name] = version
+    return f"jax {versions['jax']} and flax {versions['flax']}"
+
+
 def containers() -> str:
     """The file formats, and the layouts of arrays in them."""
     all_layouts = layouts()
@@ -264,10 +303,13 @@ def main() -> int:
 
 #: The functions by the names that markers in the pages have for them.
 PARTS: dict[str, Callable[..., str]] = {
+    "answer_rows": published.answer_rows,
     "answers": answers,
     "changes": changes,
     "checks": checks,
+    "claimed": published.claimed,
     "claims": published.claims,
+    "columns": columns,
     "commands": commands,
     "containers": containers,
     "coverage": coverage,
@@ -279,11 +321,13 @@ PARTS: dict[str, Callable[..., str]] = {
     "kernel": published.kernel,
     "kernel_sizes": published.kernel_sizes,
     "parts": parts,
+    "pins": pins,
     "releases": published.releases,
     "releases_picture": published.releases_picture,
     "rules": rules,
     "screen": published.screen,
     "sentences": published.sentences,
+    "situations": published.situations,
     "sizes": published.sizes,
     "styles": styles,
     "times": published.times,

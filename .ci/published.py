@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from textwrap import shorten
+from textwrap import wrap
 
 from msgspec.structs import replace
 from rich.console import Console
@@ -41,7 +41,7 @@ from trigru.bench.reporting.numbers import (
     format_time_range,
 )
 from trigru.bench.reporting.plots import Picture, label_of, themed
-from trigru.bench.reporting.sentences import SUBJECTS, told
+from trigru.bench.reporting.sentences import SHORT, SUBJECTS, told
 from trigru.bench.reporting.sizes import in_words
 from trigru.bench.reporting.times import overhead_tables
 from trigru.bench.results.arm import Sized
@@ -153,9 +153,11 @@ NOT_MEASURED = "not measured"
 #: The version set whose report is shown, and the kind of change that fails there.
 SHOWN = "2025-09-15"
 FAIL_ON = "function"
-#: So many lines of the report are shown, and so many characters of each.
-LINES = 5
-LONGEST = 100
+#: So many changes of the report are shown, in lines of so many characters.
+CHANGES = 4
+LONGEST = 79
+#: What the others take, in a sentence on the fastest.
+FACTORS = re.compile(r" \([^()]* times as long[^()]*\)")
 #: The colour of text on a page of each theme, by the suffix of a picture's name.
 INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
@@ -224,22 +226,41 @@ def _sizes(situation: Situation) -> str:
     return re.sub(" of .*? steps", "", words) if phase == "step" else words
 
 
-def times(clock: str) -> str:
-    """A row for each way of calling that has a number, a column for each situation.
+def situations() -> str:
+    """The sizes of each situation."""
+    rows = [(text, _sizes(at)) for at, text in SITUATIONS.items()]
+    return table(["what you do", "sizes"], rows)
 
-    Calls are "waited" or "queued".
-    """
+
+def claimed() -> str:
+    """The sizes that the tables of claims have a row for."""
+    rows = [(text, _sizes(at)) for at, text in CLAIMED.items()]
+    return table(["row", "sizes"], rows)
+
+
+def times() -> str:
+    """A table for each situation: a row for each way of calling that has a number."""
+    sections = []
+    for situation, text in SITUATIONS.items():
+        rows = _time_rows(situation)
+        columns = ["called"]
+        for loop in ("waited for", "in a loop"):
+            columns += [loop, "over plain JAX"]
+        sections.append(f"### {text}\n\n{_sizes(situation)}.\n\n{table(columns, rows)}")
+    return "\n\n".join(sections)
+
+
+def _time_rows(situation: Situation) -> list[tuple[str, ...]]:
     rows = []
     for port in JITS:
         for style, words in _call_styles(port).items():
+            called = f"{port}[{style}]"
             cells = []
-            for situation in SITUATIONS:
-                b = timed(situation, f"{port}[{style}]", queued=clock == "queued")
-                cells.append(_time_cell(b))
-            if any(cell != NOT_MEASURED for cell in cells):
+            for queued in (False, True):
+                cells += _time_cells(timed(situation, called, queued=queued))
+            if any(cells):
                 rows.append((f"{name_of(port)}{words}", *cells))
-    columns = [f"{text}: {_sizes(at)}" for at, text in SITUATIONS.items()]
-    return table(["called", *columns], rows)
+    return rows
 
 
 def _call_styles(port: str) -> dict[str, str]:
@@ -258,10 +279,11 @@ def _call_styles(port: str) -> dict[str, str]:
     return styles
 
 
-def _time_cell(b: Benchmark | None) -> str:
+def _time_cells(b: Benchmark | None) -> list[str]:
+    """The time, and its ratio to plain JAX's. Both are empty where there is none."""
     if b is None:
-        return NOT_MEASURED
-    return f"{_whole(format_time(b.median_s))}, {_ratio(b.comparison, b.verdict)}"
+        return ["", ""]
+    return [_whole(format_time(b.median_s)), _ratio(b.comparison, b.verdict)]
 
 
 def claims(part: str) -> str:
@@ -269,9 +291,9 @@ def claims(part: str) -> str:
     rows = []
     for situation, text in CLAIMED.items():
         cells = [_claim_cell(situation, claim) for claim in CLAIMS[part]]
-        rows.append((f"{text}: {_sizes(situation)}", *cells))
+        rows.append((text, *cells))
     headings = [claim.heading for claim in CLAIMS[part]]
-    return table(["situation", *headings], rows)
+    return table(["what was timed", *headings], rows)
 
 
 def _claim_cell(situation: Situation, claim: Claim) -> str:
@@ -300,10 +322,10 @@ def fastest() -> str:
     for situation, text in SITUATIONS.items():
         row = row_at(shown, situation)
         cells = [_fastest_cell(row.rankings[label]) for label in COMPARED]
-        rows.append((f"{text}: {_sizes(situation)}", *cells))
-    columns = ["situation", *CALLED.values()]
-    origin = provenance_lines(shown.run)[:2]
-    return "\n\n".join([table(columns, rows), *origin])
+        what = f"**{text}**, {SHORT[row.clock]}: {_sizes(situation)}"
+        rows.append((what, *cells))
+    columns = ["what you do", *CALLED.values()]
+    return f"{table(columns, rows)}\n\nMeasured on {measured_on(shown.run)}."
 
 
 def _fastest_cell(ranking: Ranking) -> str:
@@ -356,13 +378,15 @@ def quick(answer: Answer) -> Answer:
 
 
 def sentences() -> str:
-    """The answer of the published run, in the sentences of the screen."""
+    """The answer of the published run, in the sentences of the screen.
+
+    They are without the factors, which the picture and the table have.
+    """
     shown = quick(published("cpu"))
     paragraphs = []
     for situation in told(shown):
-        text = " ".join(situation.sentences)
+        text = FACTORS.sub("", " ".join(situation.sentences))
         paragraphs.append(f"**{situation.subject}** ({situation.loop}). {text}")
-    paragraphs.append(f"Measured on {measured_on(shown.run)}.")
     return "\n\n".join(paragraphs)
 
 
@@ -374,8 +398,10 @@ def answer_rows() -> str:
         for row in situation.rows:
             ranking = row.rankings[DOCUMENTED]
             cells = [_answer_cell(ranking, port) for port in shown.ports]
-            rows.append((f"{SUBJECTS[row.phase]}: {in_words(row)}", *cells))
-    return table(["as documented", *map(name_of, shown.ports)], rows)
+            subject = f"{SUBJECTS[row.phase]} ({SHORT[row.clock]})"
+            rows.append((f"{subject}: {in_words(row)}", *cells))
+    columns = ["as documented", *map(name_of, shown.ports)]
+    return f"{table(columns, rows)}\n\nMeasured on {measured_on(shown.run)}."
 
 
 def _answer_cell(ranking: Ranking, port: str) -> str:
@@ -450,19 +476,20 @@ def releases_picture() -> str:
 
 
 def upgrade() -> str:
-    """The first lines that `trigru diff` prints for a version set, cut at the right."""
+    """The first changes that `trigru diff` prints for a version set."""
     rows = read(RESULTS / "releases.json").rows
     ((before, after),) = [p for p in pairwise(rows) if p[1].name == SHOWN]
     moved = []
     for name in ("jax", "flax"):
         moved.append(f"{name} {before.versions[name]} -> {after.versions[name]}")
-    head, *rest = change_lines(after.moved, [FAIL_ON])
+    head, _, *changes = change_lines(after.moved, [FAIL_ON])
     # few of all changes are in the file
     total = sum(sum(kinds.values()) for kinds in after.counts.values())
     head = head.replace(f"of {len(after.moved)}.", f"of {total}.")
-    lines = [head, f"Versions: {', '.join(moved)}, and others.", *rest]
-    cut = [shorten(line, LONGEST, placeholder=" [...]") for line in lines[:LINES]]
-    return "\n".join(["```text", *cut, "[...]", "```"])
+    lines = [head, f"Versions: {', '.join(moved)}, and others.", ""]
+    for change in changes[:CHANGES]:
+        lines += wrap(change, LONGEST, subsequent_indent="  ")
+    return "\n".join(["```text", *lines, "[...]", "```"])
 
 
 def draw_pictures(*, check: bool) -> list[Path]:

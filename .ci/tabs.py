@@ -158,19 +158,21 @@ class Docstrings(Extension):
             return
         text = _EXAMPLE.sub(r"```pycon\n\g<0>\n```", obj.docstring.value)
         if obj.is_class and obj.path.startswith(RECORDS):
-            text = "\n".join([text, "", "Args:", *_field_lines(obj)])
+            lines = [text, "", "Args:"]
+            for name, comment in field_comments(obj).items():
+                lines.append(f"    {name}: {comment}")
+            text = "\n".join(lines)
         obj.docstring.value = text
 
 
-def _field_lines(record: Object) -> list[str]:
-    """A line for each field of a class, with the comment beside it or above it."""
-    lines = []
+def field_comments(record: Object) -> dict[str, str]:
+    """The fields of a class, with the comment beside each or above it."""
+    comments = {}
     for field in record.members.values():
         is_field = field.is_attribute and field.annotation
         if not is_field or "property" in field.labels:
             continue
         source = record.lines_collection[record.filepath][: field.endlineno]
         above, beside = _FIELD.findall("\n".join(source))[-1]
-        comment = " ".join(above.split()).replace("#: ", "") or beside
-        lines.append(f"    {field.name}: {comment}")
-    return lines
+        comments[field.name] = " ".join(above.split()).replace("#: ", "") or beside
+    return comments

@@ -26,31 +26,35 @@ Kind = Literal["pure", "pairwise", "time"]
 class Timing(Struct, frozen=True, kw_only=True):
     """A row: an arm, or two in a pair. Numbers are None where there are none."""
 
-    file: int  # the number of its run, from 1
-    workload: str
-    phase: str
-    dtype: str
-    division: str  # the kernels that were measured in its rounds
-    port: str  # in pairs two, the first over the second, as in "linen/nnx"
+    file: int  # the number of the run among those that were named, from 1
+    workload: str  # the sizes and data, by their name
+    phase: str  # what a call computes
+    dtype: str  # the dtype of the computation
+    division: str  # the kernels that were measured in the same rounds
+    port: str  # the framework; in pairs two, the first over the second: "linen/nnx"
     style: str  # the name or label by which the call style was chosen
-    kernel: str
-    arm: str  # the names of the arms
-    #: Seconds per call, the median of the rounds and its quartiles; None in pairs.
+    kernel: str  # how the sequence is run: "stock" or "fused"
+    arm: str  # the framework with the name of its call style
+    #: Seconds for each call: the median of the rounds. Empty in pairs.
     time_s: float | None = None
-    time_low_s: float | None = None
-    time_high_s: float | None = None
-    ratio: float | None = None  # with the 95 % interval
-    low: float | None = None
-    high: float | None = None
-    verdict: Verdict | None = None  # None of what ratios are over
-    #: Of the difference from plain JAX, or from its framework's functional style.
+    time_low_s: float | None = None  # its lower quartile, in seconds
+    time_high_s: float | None = None  # its upper quartile, in seconds
+    #: The time over plain JAX's; in pairs, the first framework's over the second's.
+    ratio: float | None = None
+    low: float | None = None  # the lower end of the ratio's 95 % interval
+    high: float | None = None  # the upper end of the ratio's 95 % interval
+    #: Whether it is "slower", "faster" or "indistinguishable". Empty for plain JAX.
+    verdict: Verdict | None = None
+    #: Why it takes another time than plain JAX, or than its framework's functional
+    #: style; in pairs, than the second.
     cause: Cause | None = None
-    #: Operations of the program; None in pairs, or where it could not be read.
+    #: How many matrix products the compiled program has. Empty in pairs, or where the
+    #: program could not be read; so are the next three.
     dots: int | None = None
-    whiles: int | None = None
-    fusions: int | None = None
-    transposes: int | None = None
-    remark: str = ""  # what is to be heeded, or why there is no number
+    whiles: int | None = None  # how many loops it has
+    fusions: int | None = None  # how many fused operations it has
+    transposes: int | None = None  # how many transposes it has
+    remark: str = ""  # what to heed, or why there is no number
 
 
 def timings(runs: Sequence[Results], kind: Kind, styles: Iterable[str]) -> list[Timing]:
