@@ -258,7 +258,7 @@ class _Comparing:
 
     def _compare_gradients(self, pair: Pair, name: str) -> bool:
         tolerance = OF_GRADIENTS * self._tolerance
-        places = partial(self._places_of_gradients, pair)
+        places = partial(self._places_of_gradients, pair, tolerance)
         few = pair.sets(NOT_PERMUTED)
         first, second = few.gradients()
         agree = True
@@ -280,7 +280,7 @@ class _Comparing:
         if any(isinstance(m.layout, Transform) for m in pair.matches):
             return
         tolerance = OF_TRAINING * self._tolerance
-        places = partial(self._places_of_gradients, pair)
+        places = partial(self._places_of_gradients, pair, self._tolerance)
         for steps, error in errors_of_training(pair):
             self._record(f"{steps}{name}", error, tolerance, places)
         models = self._reference, self._candidate
@@ -457,10 +457,10 @@ class _Comparing:
         self._in_doubt += leaves_in_doubt(search, pair)
         yield from self._places_of(search)
 
-    def _places_of_gradients(self, pair: Pair) -> Iterator[Place]:
+    def _places_of_gradients(self, pair: Pair, tolerance: float) -> Iterator[Place]:
         pair = pair.sets(OTHERS)
         yield from left_out(pair, OF_GRADIENTS * self._tolerance)
-        search = Search(*pair.gradient_tapes(), self._tolerance)
+        search = Search(*pair.gradient_tapes(tolerance), tolerance)
         yield from with_rules(self._places_of(search), pair.c)
 
     def _places_of(self, search: Search) -> Iterator[Place]:

@@ -39,7 +39,7 @@ TRIED_VALUES = 24  # the most values of the reference that are tried for each
 MOST_AXES = 4  # the most axes that are exchanged to bring a value into a shape
 #: So much is computed at most to try the changes of one kind: numbers, each counted as
 #: often as a product multiplies for it, and as many more for each value.
-MOST_WORK = 2_000_000_000
+MOST_WORK = 1_000_000_000
 WORK_OF_A_VALUE = 4_000  # to compute a value of one number takes as long as so many
 
 

@@ -79,7 +79,9 @@ class LeafLayout:
         parts = [starts[n] + np.arange(sizes[n]) for n in self.sources]
         return np.concatenate(parts)[self.index]
 
-    def convert(self, leaves: Sequence[np.ndarray]) -> np.ndarray:
+    def convert(
+        self, leaves: Sequence[np.ndarray] | Mapping[int, np.ndarray]
+    ) -> np.ndarray:
         """The candidate's leaf, of the reference's with an axis of sets in front."""
         flat = [leaves[n].reshape(len(leaves[n]), -1) for n in self.sources]
         return np.take(np.concatenate(flat, axis=1), self.index, axis=1)

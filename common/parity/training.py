@@ -2,8 +2,9 @@
 the models' own optimizers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -14,13 +15,15 @@ import optax
 from ..compat import enable_x64
 from ..program.model import is_float
 from .pairs import Pair, leaf_errors
-from .values import Arguments, largest
+from .values import Arguments, largest, magnitude
 
 STEPS = 10
 #: A model of more numbers than this is trained for fewer steps.
 LARGE_MODEL, STEPS_IF_LARGE = 2_000_000, 3
 SGD_MOVES = 0.01  # how far the first step of SGD moves the largest parameter
-ADAM_RATE = 1e-3
+#: Of Adam: its learning rate, how much of the means of gradients and of their squares
+#: it keeps in each step, and what it adds to the root of these.
+ADAM_RATE, MEAN_KEPT, SQUARES_KEPT, ADAM_EPSILON = 1e-3, 0.9, 0.999, 1e-8
 MOST_ROUNDING = 1e-8  # where rounding has grown to this, no further step is compared
 OWN_STEPS = 3  # how many steps of the models' own optimizers are compared
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
@@ -37,11 +40,12 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
     steps = STEPS
     if sum(p.size for p in pair.mine.params) > LARGE_MODEL:
         steps = STEPS_IF_LARGE
-    optimizers = {"SGD": optax.sgd(_rate_of_sgd(pair)), "Adam": optax.adam(ADAM_RATE)}
+    rate = _rate_of_sgd(pair)
+    optimizers = {"SGD": partial(_Sgd, rate), "Adam": _Adam}
     moved = replace(pair.mine, params=_moved_in_the_last_digit(pair.mine.params))
     for name, optimizer in optimizers.items():
-        of_reference = _trained(pair.r, optimizer, moved)
-        of_candidate = _trained(pair.c, optimizer, pair.given)
+        of_reference = _trained(pair.r, optimizer(), moved)
+        of_candidate = _trained(pair.c, optimizer(), pair.given)
         both = zip(of_reference, of_candidate, strict=True)
         last = None
         for step, (reference, candidate) in enumerate(islice(both, steps), 1):
@@ -49,9 +53,10 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
             again = [leaf[1:] for leaf in reference]
             if not all(np.isfinite(leaf).all() for leaf in reference):
                 break
-            if largest(first, again, first) > MOST_ROUNDING:
+            among = magnitude(first)
+            if largest(first, again, among) > MOST_ROUNDING:
                 break
-            errors = leaf_errors(pair.matches, first, candidate, first)
+            errors = leaf_errors(pair.matches, first, candidate, among)
             unit = "step" if step == 1 else "steps"
             last = f"{step} {unit} of {name}", max(errors, default=0.0)
         if last is not None:
@@ -69,7 +74,7 @@ def difference_of_steps(pair: Pair) -> tuple[float, str]:
     for step, (reference, candidate) in enumerate(islice(both, OWN_STEPS), 1):
         first = _updates(reference, pair.mine.params)
         second = _updates(candidate, pair.given.params)
-        errors = leaf_errors(pair.matches, first, second, reference)
+        errors = leaf_errors(pair.matches, first, second, magnitude(reference))
         for leaf, error in zip(pair.c.params, errors, strict=True):
             if error > worst:
                 worst = error
@@ -110,27 +115,56 @@ def _moved_in_the_last_digit(params: Sequence[np.ndarray]) -> list[np.ndarray]:
     return result
 
 
+class _Sgd:
+    """Gradient descent."""
+
+    def __init__(self, rate: float):
+        self._rate = rate
+
+    def after_step(
+        self, params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        both = zip(params, gradients, strict=True)
+        return [param - self._rate * gradient for param, gradient in both]
+
+
+class _Adam:
+    """Adam with the constants of its paper."""
+
+    def __init__(self):
+        self._step = 0
+        self._means: list[Any] = []
+        self._squares: list[Any] = []
+
+    def after_step(
+        self, params: Sequence[np.ndarray], gradients: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        if not self._means:
+            self._means = [np.zeros_like(param) for param in params]
+            self._squares = [np.zeros(param.shape) for param in params]
+        self._step += 1
+        rate = ADAM_RATE / (1 - MEAN_KEPT**self._step)
+        result = []
+        for n, (param, gradient) in enumerate(zip(params, gradients, strict=True)):
+            mean, square = self._means[n], self._squares[n]
+            mean += (1 - MEAN_KEPT) * (gradient - mean)
+            square += (1 - SQUARES_KEPT) * (np.abs(gradient) ** 2 - square)
+            root = np.sqrt(square / (1 - SQUARES_KEPT**self._step))
+            result.append(param - rate * mean / (root + ADAM_EPSILON))
+        return result
+
+
 def _trained(
-    program: Any, optimizer: Any, arguments: Arguments
+    program: Any, optimizer: _Sgd | _Adam, arguments: Arguments
 ) -> Iterator[list[np.ndarray]]:
-    """The parameters after each step.
-
-    The optimizer sees one vector, so that JAX compiles it once.
-    """
-    shapes = [p.shape for p in arguments.params]
-    ends = np.cumsum([p.size for p in arguments.params])[:-1]
-
-    def joined(leaves: Sequence[np.ndarray]) -> np.ndarray:
-        parts = []
-        for leaf, shape in zip(leaves, shapes, strict=True):
-            parts.append(np.broadcast_to(np.asarray(leaf), shape).reshape(-1))
-        return np.concatenate(parts)
-
-    def apart(vector: Any) -> list[np.ndarray]:
-        parts = np.split(np.asarray(vector), ends)
-        return [p.reshape(shape) for p, shape in zip(parts, shapes, strict=True)]
-
-    return _steps(program, optimizer, arguments, joined, apart)
+    """The parameters after each step."""
+    params = arguments.params
+    while True:
+        gradient = program.gradient(replace(arguments, params=params))
+        params = optimizer.after_step(params, gradient.of_params)
+        # While another program goes on, gradients of a large one would stay in memory.
+        del gradient
+        yield params
 
 
 def _trained_by_its_own(
@@ -139,36 +173,16 @@ def _trained_by_its_own(
     """The parameters after each step of the optimizer that a model brings, which sees
     the model's own pytree.
     """
-
-    def leaves(tree: Any) -> list[np.ndarray]:
-        real = filter(is_float, jax.tree.leaves(tree))
-        return [np.asarray(leaf)[None] for leaf in real]
-
-    return _steps(program, program.model.optimizer, arguments, program.tree, leaves)
-
-
-def _steps(
-    program: Any,
-    optimizer: Any,
-    arguments: Arguments,
-    together: Callable[[Any], Any],
-    apart: Callable[[Any], list[np.ndarray]],
-) -> Iterator[list[np.ndarray]]:
-    """The parameters after each step.
-
-    Args:
-        program, optimizer, arguments: what is trained, by what, and from where.
-        together: makes of leaves what the optimizer sees.
-        apart: makes leaves of that.
-    """
     params = arguments.params
+    optimizer = program.model.optimizer
     with enable_x64(True):
-        state = optimizer.init(together(params))
+        state = optimizer.init(program.tree(params))
     while True:
         # Not around the yield: whoever goes on would compute in 64 bits, too.
         with enable_x64(True):
-            gradient = program.gradient(replace(arguments, params=params)).of_params
-            before = together(params)
-            updates, state = optimizer.update(together(gradient), state, before)
-            params = apart(optax.apply_updates(before, updates))
+            gradients = program.gradient(replace(arguments, params=params)).of_params
+            before = program.tree(params)
+            updates, state = optimizer.update(program.tree(gradients), state, before)
+            after = jax.tree.leaves(optax.apply_updates(before, updates))
+        params = [np.asarray(leaf)[None] for leaf in after if is_float(leaf)]
         yield params

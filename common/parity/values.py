@@ -165,18 +165,20 @@ def fixes_sizes(
     return False
 
 
+def magnitude(arrays: Sequence[np.ndarray]) -> float:
+    """The largest magnitude of the numbers of some arrays; 0 for none."""
+    return max((float(np.abs(a).max(initial=0)) for a in arrays), default=0.0)
+
+
 def largest(
-    wanted: Sequence[np.ndarray],
-    own: Sequence[np.ndarray],
-    among: Sequence[np.ndarray] = (),
+    wanted: Sequence[np.ndarray], own: Sequence[np.ndarray], among: float = 0.0
 ) -> float:
     """The largest difference of arrays, of each set relative to its largest magnitude;
     infinity for other shapes.
 
-    The largest magnitude `among` some arrays counts a thousandth, so that rounding of a
-    gradient that is 0 is none.
+    A thousandth of the largest magnitude `among` them and others is the least that
+    counts, so that rounding of a gradient that is 0 is none.
     """
-    magnitude = max((np.abs(a).max(initial=0) for a in among), default=0.0)
     most = 0.0
     for first, second in zip(wanted, own, strict=True):
         if first.shape[1:] != second.shape[1:]:
@@ -186,7 +188,7 @@ def largest(
             continue
         axes = tuple(range(1, first.ndim))
         difference = np.abs(first - second).max(axes, initial=0)
-        size = np.maximum(np.abs(first).max(axes, initial=0), FLOOR * magnitude)
+        size = np.maximum(np.abs(first).max(axes, initial=0), FLOOR * among)
         errors = np.where(size > 0, difference / size, difference > 0)
         errors = np.where(np.isnan(difference), np.inf, errors)
         # Where the reference itself is not finite, nothing can be compared.

@@ -90,6 +90,36 @@ def test_a_stopped_gradient_is_placed():
     assert result.places[0].cause == "Without it, the gradients agree."
 
 
+class PaddedTorch(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = torch.nn.Embedding(7, 6, padding_idx=2)
+        self.head = torch.nn.Linear(6, 3)
+
+    def forward(self, tokens):
+        return self.head(torch.tanh(self.words(tokens)))
+
+
+class Padded(linen.Module):
+    @linen.compact
+    def __call__(self, tokens):
+        embedded = linen.Embed(7, 6, name="words")(tokens)
+        return linen.Dense(3, name="head")(jnp.tanh(embedded))
+
+
+def test_the_row_without_a_gradient_is_named():
+    tokens = np.array([[0, 1, 2, 3, 4], [2, 5, 6, 0, 2]])
+    module = Padded()
+    candidate = Model.linen(module, module.init(jax.random.key(0), tokens))
+    result = compare(Model.torch(PaddedTorch()), candidate, tokens)
+    assert result.verdict == "another"
+    words = "words/weight, in 6 of 42 numbers, all in entry 2 of 7 along axis 0"
+    assert words in result.reason
+    (place,) = result.places[:1]
+    assert place.candidate.text == 'embedded = linen.Embed(7, 6, name="words")(tokens)'
+    assert place.reference.operation == "embedding_dense_backward"
+
+
 def test_a_module_of_bfloat16_is_run_in_its_own_dtype():
     module = torch.nn.Linear(6, 3).bfloat16()
     module.register_forward_hook(
