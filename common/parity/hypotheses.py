@@ -69,6 +69,7 @@ def changes(
         for hypothesis in HYPOTHESES:
             for change, run in hypothesis(search, step):
                 yield Trial(step, runs=dict.fromkeys(rounds, run), change=change)
+    yield from _constants_everywhere(search, near)
     yield from _shares(search, wrong)
     yield from _functions(search, near[:NEAREST])
 
@@ -95,6 +96,13 @@ def _constants(search: Search, step: Step) -> Iterator[StepChange]:
     """A constant of the reference, of the like of its step, in the place of the
     candidate's.
     """
+    for place, own, other in _other_constants(search, step):
+        run = with_operand(step.run, place, _filled_with(other))
+        yield f"{other:.6g} instead of {own:.6g}", run
+
+
+def _other_constants(search: Search, step: Step) -> Iterator[tuple[int, float, float]]:
+    """The place of a constant among a step's operands, the constant, and another."""
     if step.operation in ("select_n", "pad"):
         return
     of_reference = _constants_of_reference(search, step.operation)[:CONSTANTS]
@@ -110,10 +118,35 @@ def _constants(search: Search, step: Step) -> Iterator[StepChange]:
         else:
             others = [1.0]
         for other in dict.fromkeys([*of_reference, *others]):
-            if other == own or (is_integer and not other.is_integer()):
-                continue
-            run = with_operand(step.run, place, _filled_with(other))
-            yield f"{other:.6g} instead of {own:.6g}", run
+            if other != own and (not is_integer or other.is_integer()):
+                yield place, own, other
+
+
+def _constants_everywhere(search: Search, steps: Sequence[Step]) -> Iterator[Trial]:
+    """Another constant in all steps that stand on one line, called from several places,
+    as in all normalizations of a model.
+    """
+    tape = search.candidate
+    for step in steps:
+        for place, own, other in _other_constants(search, step):
+            runs = {}
+            for alike in _on_its_line(tape, step):
+                if _scalar(tape, alike.operands[place]) == own:
+                    changed = with_operand(alike.run, place, _filled_with(other))
+                    runs[alike.number] = changed
+            if len(runs) > len(tape.rounds[step.number]):
+                change = f"{other:.6g} instead of {own:.6g} wherever this line is used"
+                yield Trial(step, runs=runs, change=change)
+
+
+def _on_its_line(tape: Tape, step: Step) -> list[Step]:
+    """The steps of one operation whose innermost line is that of another step."""
+    line = step.lines()[:1]
+    alike = []
+    for other in tape.steps:
+        if other.operation == step.operation and other.lines()[:1] == line:
+            alike.append(other)
+    return alike
 
 
 def _constants_of_reference(search: Search, operation: str) -> list[float]:
@@ -402,9 +435,9 @@ def _relation_of(search: Search, value: Array, wanted: Array) -> str:
 
 
 def _scalars(tape: Tape, step: Step) -> list[float]:
-    """The constants among the operands of a step."""
+    """The constants among the operands of a step, and those that are no operands."""
     constants = [_scalar(tape, number) for number in step.operands]
-    return [constant for constant in constants if constant is not None]
+    return [*step.numbers, *(c for c in constants if c is not None)]
 
 
 def _scalar(tape: Tape, number: int) -> float | None:

@@ -3,6 +3,7 @@ and values tell.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
@@ -13,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..program.tape import Tape
 from .layouts import Leaf, LeafLayout, Transform, find, joined, mapped, piece, whole
-from .names import alike_names, may_be_one_kind, spelled, words_of
+from .names import alike_names, kind_of, may_be_one_kind, spelled, words_of
 
 MOST_JOINED = 64  # the most leaves that are one leaf of the other model
 #: What adds to how much names are alike: equal names, an equal order of use, and a
@@ -192,7 +193,8 @@ class _Matching:
         from scipy.optimize import linear_sum_assignment  # here: importing it is slow
 
         free_r, free_c = self._free_of_reference(), self._free_of_candidate()
-        ranks_r, ranks_c = _ranks(free_r), _ranks(free_c)
+        uneven = _uneven_sizes(free_r, free_c)
+        ranks_r, ranks_c = _ranks(free_r, uneven), _ranks(free_c, uneven)
         options: dict[tuple[int, int], list[LeafLayout]] = {}
         named = np.zeros((len(free_c), len(free_r)))
         alike = np.full(named.shape, NO_FIT)
@@ -243,13 +245,27 @@ def _is_usual(layout: LeafLayout, source: Leaf, leaf: Leaf) -> bool:
     return set().union(*groups) - {0} <= frozenset().union(*source.summed)
 
 
-def _ranks(leaves: Sequence[Leaf]) -> list[int]:
-    """For each leaf, how many of its size are used before it."""
+def _uneven_sizes(first: Sequence[Leaf], second: Sequence[Leaf]) -> set[int]:
+    """The sizes of which one model has more leaves than the other."""
+    of_first = Counter(leaf.size for leaf in first)
+    of_second = Counter(leaf.size for leaf in second)
+    sizes = {*of_first, *of_second}
+    return {size for size in sizes if of_first[size] != of_second[size]}
+
+
+def _ranks(leaves: Sequence[Leaf], uneven: set[int]) -> list[int]:
+    """For each leaf, how many of its size are used before it.
+
+    Of the sizes that are uneven, leaves of its kind are counted alone: those that one
+    model lacks would shift the others.
+    """
     ranks = {}
-    counts: dict[int, int] = {}
+    counts: Counter[tuple[int, str]] = Counter()
     for leaf in sorted(leaves, key=lambda leaf: leaf.used):
-        ranks[leaf.number] = counts.get(leaf.size, 0)
-        counts[leaf.size] = ranks[leaf.number] + 1
+        kind = kind_of(leaf.path) if leaf.size in uneven else ""
+        group = leaf.size, kind
+        ranks[leaf.number] = counts[group]
+        counts[group] += 1
     return [ranks[leaf.number] for leaf in leaves]
 
 

@@ -58,6 +58,11 @@ def may_be_one_kind(path: str, other_path: str) -> bool:
     return len(kinds) == 1 or "" in kinds
 
 
+def kind_of(path: str) -> str:
+    """What a path says that its array is, as a weight or a bias; empty for nothing."""
+    return _name_of(path).kind
+
+
 def spelled(path: str) -> str:
     """A path with one name for what all frameworks call otherwise: a weight that is a
     kernel, or a scale.

@@ -4,8 +4,7 @@ NumPy.
 
 import re
 import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any
@@ -29,10 +28,8 @@ DECIMALS = 64  # arrays of at most so many constants are read as decimals
 #: their rounding does
 JITTER = 0.5
 #: Primitives that hand on a value without its derivative, or with a rule of its own.
-STOPS, RULES = (
-    frozenset({"stop_gradient"}),
-    frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"}),
-)
+STOPS = frozenset({"stop_gradient"})
+RULES = frozenset({"custom_vjp_call", "custom_vjp_call_jaxpr"})
 #: Primitives that draw random numbers.
 RANDOM = (
     "random_bits",
@@ -147,11 +144,12 @@ class TracedProgram:
         """The outputs for the first set of parameters, as JAX computes them in the
         model's own dtypes.
         """
-        params, state = (
-            [a[0] for a in some] for some in (arguments.params, arguments.state)
-        )
-        function, *given = self.own(params, state, inputs)
-        return jax.tree.leaves((jax.jit(function) if jit else function)(*given))
+        params = [leaf[0] for leaf in arguments.params]
+        state = [leaf[0] for leaf in arguments.state]
+        function, leaves, rest = self.own(params, state, inputs)
+        if jit:
+            function = jax.jit(function)
+        return jax.tree.leaves(function(leaves, rest))
 
     def own(
         self, params: Any, state: Any, inputs: tuple[Any, ...]
@@ -175,10 +173,8 @@ class TracedProgram:
         if self.before:
             _, new = self.model(self._to_params(params), new, inputs, self.before)
         outputs, new = self.model(self._to_params(params), new, inputs, self.mode)
-        arrays, new_state = (
-            jax.tree.leaves(outputs),
-            list(filter(is_float, jax.tree.leaves(new))),
-        )
+        arrays = jax.tree.leaves(outputs)
+        new_state = list(filter(is_float, jax.tree.leaves(new)))
         if not arrays:
             raise InputError(f"{self.model.name} returns no array.")
         if len(new_state) != len(state):
@@ -220,31 +216,38 @@ class TracedProgram:
         return _evaluator(self.gradient_trace, constants=_Constants())
 
     def _traced(self, function: Any, more: Sequence[Any]) -> Any:
-        leaves = list(
-            filter(is_float, jax.tree.leaves((self.model.params, self.model.state)))
-        )
-        for in_float64 in (
-            True,
-            False,
-        ):  # what fails in float64 may be written for float32 alone
-            specs = []
-            for a in (*leaves, *self._input_leaves, *more):
-                dtype = a.dtype
-                if not jnp.issubdtype(dtype, jax.dtypes.extended):
-                    dtype = (
-                        wide(dtype)
-                        if in_float64
-                        else NARROW.get(np.dtype(dtype).name, dtype)
-                    )
-                specs.append(jax.ShapeDtypeStruct(a.shape, dtype))
-            try:
-                with enable_x64(True) if in_float64 else nullcontext():
-                    return jax.make_jaxpr(function)(*specs)
-            except InputError:
-                raise
-            except Exception as error:
-                if not in_float64:
-                    raise failed(self.model, self._input_leaves, error) from error
+        """The trace of a function of the model's leaves, of its inputs and of `more`,
+        in float64 if it can be.
+        """
+        tree = self.model.params, self.model.state
+        real = filter(is_float, jax.tree.leaves(tree))
+        arrays = [*real, *self._input_leaves, *more]
+        try:
+            with enable_x64(True):
+                return jax.make_jaxpr(function)(*[_spec(a, wide) for a in arrays])
+        except InputError:
+            raise
+        except Exception:  # it may be written for float32 alone
+            pass
+        try:
+            return jax.make_jaxpr(function)(*[_spec(a, _narrow) for a in arrays])
+        except InputError:
+            raise
+        except Exception as error:
+            raise failed(self.model, self._input_leaves, error) from error
+
+
+def _spec(array: Any, dtype_of: Callable[[Any], Any]) -> jax.ShapeDtypeStruct:
+    """The shape of an array, and another dtype; random keys stay."""
+    dtype = array.dtype
+    if not jnp.issubdtype(dtype, jax.dtypes.extended):
+        dtype = dtype_of(dtype)
+    return jax.ShapeDtypeStruct(array.shape, dtype)
+
+
+def _narrow(dtype: Any) -> Any:
+    """A dtype of at most 32 bits."""
+    return NARROW.get(np.dtype(dtype).name, dtype)
 
 
 _evaluator = partial(Evaluator, wide=True, draws=False)

@@ -118,24 +118,20 @@ class _Roles:
         while classes is not None and classes.max() + 1 < count:
             if self._gradients_left <= 0:
                 return None
-            told = None
-            while hints and told is None:
-                told = self._told_by(hints[:1], classes)
-                if told is None:
+            finer = None
+            while hints and finer is None:
+                finer = self._told_by(hints[:1], classes)
+                if finer is None:
                     hints.pop(0)
-            if told is None:
-                told = self._settled(_singled_out(classes))
-            classes = told
+            if finer is None:
+                finer = self._settled(_singled_out(classes))
+            classes = finer
         if classes is None:
             return None
-        by_class = self._first.chosen[np.argsort(classes[:count])]
-        return dict(
-            zip(
-                self._second.chosen.tolist(),
-                by_class[classes[count:]].tolist(),
-                strict=True,
-            )
-        )
+        # Each class has one number of each model.
+        of_reference = self._first.chosen[np.argsort(classes[:count])]
+        partners = of_reference[classes[count:]].tolist()
+        return dict(zip(self._second.chosen.tolist(), partners, strict=True))
 
     def _settled(self, classes: np.ndarray) -> np.ndarray | None:
         """The classes refined until gradients tell no more apart; None where one class

@@ -69,6 +69,8 @@ class Step:
     summed: Summed = ()  # empty for all but products
     #: The equation of JAX that it is, behind those around it.
     equations: tuple[Any, ...] = ()
+    #: Numbers that it computes with and that are no values of the tape, as PyTorch has.
+    numbers: tuple[float, ...] = ()
     number: int = -1  # its own, among the steps of the tape
 
     @property

@@ -151,6 +151,7 @@ class Recorder(TorchDispatchMode):
                 tuple(map(self._add, changed)),
                 lambda: lines,
                 _summed(name, operands),
+                numbers=tuple(a for a in args if type(a) is float),
             )
             self._tape.record(step)
             for n in written:

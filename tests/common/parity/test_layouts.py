@@ -116,3 +116,14 @@ def test_biases_of_eight_are_joined_beside_their_kernels():
         for pair in ((apart, fused), (fused, apart))
         for m in match(*pair)
     )
+
+
+def test_a_leaf_of_one_model_alone_shifts_no_block():
+    reference, candidate = [], [Leaf("tokens", (4, 6), used=(0, 0))]
+    for block in range(2):
+        used = (block + 1, 0)
+        reference.append(Leaf(f"blocks/{block}/fc1/bias", (24,), used=used))
+        candidate.append(Leaf(f"blocks/0/blocks/{block}/fc1/bias", (24,), used=used))
+    alone, *blocks = match(reference, candidate)
+    assert alone.layout is None
+    assert [m.layout.sources for m in blocks if m.layout] == [(0,), (1,)]

@@ -256,6 +256,16 @@ def test_an_argument_is_made_where_its_variable_is_assigned_last(tmp_path):
     )
 
 
+def test_a_constant_of_a_line_is_mended_wherever_it_is_used(tape_of):
+    reference = tape_of(TWICE, "reference")
+    candidate = tape_of(TWICE.replace("x * 0.5", "x * 0.75"), "candidate")
+    place = next(places_of(search(reference, candidate)))
+    assert place.mend == (
+        "With 0.5 instead of 0.75 wherever this line is used, the outputs agree."
+    )
+    assert place.candidate.text == "return jnp.tanh(x * 0.75)"
+
+
 def tried(search, most_work):
     """How many changes are tried that all mend nothing."""
     step = search.candidate.steps[0]
