@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 
 from ...common.errors import InputError
@@ -29,6 +30,9 @@ from .trails import evaluated
 ARGUMENTS = "the arguments"
 #: A program with more equations is not compiled twice to see how it is rounded.
 MOST_COMPILED_TWICE = 1000
+#: So many units in the last place of the largest number may be rounding between two
+#: runs of one function on one machine.
+MOST_ROUNDED = 1000
 _LACKS = re.compile(r"missing \d+ required [a-z -]*arguments?: '(\w+)'")
 
 
@@ -266,6 +270,18 @@ def _record_as_it_is(
         again, _ = _arrays_and_texts(arrays.run(arrays.reals))
     again |= arrays.updates(again)
     observation.rounding = _distances(results, again)
+    for name, distance in observation.rounding.items():
+        if distance > _most_rounding(results[name]):
+            # the first run changed what the function holds, as a model that it trains
+            observation.rounding[name] = 0.0
+
+
+def _most_rounding(array: Any) -> float:
+    """The largest distance between two runs that may be rounding."""
+    wide = complex if jnp.iscomplexobj(array) else float
+    magnitudes = np.abs(np.asarray(array, wide))
+    largest = np.max(magnitudes, initial=0, where=np.isfinite(magnitudes))
+    return float(MOST_ROUNDED * ml_dtypes.finfo(array.dtype).eps * largest)
 
 
 def _calls_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, UserCall]:

@@ -166,6 +166,23 @@ def test_a_gradient_that_is_zero_in_mathematics_is_no_other_function():
     assert "function" not in changes_between(one_way, another_way, x)
 
 
+def test_what_a_function_changes_outside_of_it_is_no_rounding():
+    """The second run, which measures rounding, starts from what the first one left."""
+
+    def training(rate):
+        weights = {"w": X.copy()}
+
+        def train(x):
+            weights["w"] = weights["w"] - np.float32(rate) * (weights["w"] - float(x))
+            return weights["w"]
+
+        return train
+
+    x = np.float32(2)
+    assert changes_between(training(0.1), training(0.1), x) == set()
+    assert "function" in changes_between(training(0.1), training(0.1001), x)
+
+
 def test_other_draws_of_the_same_function_are_draws():
     def drawn(seed):
         return lambda x: x + jax.random.normal(jax.random.key(seed), x.shape)
