@@ -6,11 +6,14 @@ It imports nothing heavy before its use.
 from collections.abc import Callable, Collection
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ...common.errors import what_to_install
+
+if TYPE_CHECKING:
+    from .record import Subject
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -107,8 +110,19 @@ def _compare(
     moved = ", ".join(version_differences(old_versions, new.machine.versions))
     versions = f"Versions: {moved}." if moved else "The versions have not changed."
     lines = [
-        versions,
         *change_lines(changes, failing),
+        versions,
+        *_lacking(subject),
         f"To accept the change, run: {accept}",
     ]
     return "\n".join(lines)
+
+
+def _lacking(subject: "Subject") -> list[str]:
+    """A sentence on each fact that could not be had of a model or a function."""
+    from .record import LACKING
+
+    names: set[str] = set()
+    for observation in subject.observations.values():
+        names |= observation.lacks.keys()
+    return [sentence for name, sentence in LACKING.items() if name in names]

@@ -83,7 +83,7 @@ def subject_of(
     own_name = getattr(thing, "__name__", type(thing).__name__)
     name = name or getattr(thing, "name", None) or own_name
     subject = Subject(name, source or name)
-    for mode, call in _calls_of(thing, arguments).items():
+    for mode, call in _calls_of(thing, arguments):
         with survived(subject, mode), noticed(subject, "call"):
             record(subject.observe(mode), store, call)
     names = _names_of_arguments(thing, len(arguments))
@@ -284,11 +284,10 @@ def _most_rounding(array: Any) -> float:
     return float(MOST_ROUNDED * ml_dtypes.finfo(array.dtype).eps * largest)
 
 
-def _calls_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, UserCall]:
+def _calls_of(thing: Any, arguments: tuple[Any, ...]) -> Iterator[tuple[str, UserCall]]:
     """The calls of a user's model or function, by their mode."""
     names = _names_of_arguments(thing, len(arguments))
     if isinstance(thing, Model):
-        calls: dict[str, UserCall] = {}
         for mode in thing.modes:
 
             def apply(params: Any, *inputs: Any, mode: str = mode) -> Any:
@@ -296,14 +295,13 @@ def _calls_of(thing: Any, arguments: tuple[Any, ...]) -> dict[str, UserCall]:
                 return outputs
 
             with_params = (thing.params, *arguments)
-            calls[mode] = UserCall(apply, with_params, ["params", *names], 1)
-        return calls
-
-    if any(map(_is_array, jax.tree.leaves(thing))):
+            yield mode, UserCall(apply, with_params, ["params", *names], 1)
+    elif any(map(_is_array, jax.tree.leaves(thing))):
         own_name = type(thing).__name__
         with_thing = (thing, *arguments)
-        return {CALL: UserCall(_call_module, with_thing, [own_name, *names], 1)}
-    return {CALL: UserCall(thing, arguments, names, len(arguments))}
+        yield CALL, UserCall(_call_module, with_thing, [own_name, *names], 1)
+    else:
+        yield CALL, UserCall(thing, arguments, names, len(arguments))
 
 
 def _call_module(module: Any, *inputs: Any) -> Any:
