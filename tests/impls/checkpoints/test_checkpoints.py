@@ -283,7 +283,7 @@ def test_bad_parameters_are_not_written_and_what_is_not_installed_is_named(
     for use in (partial(write, params=PARAMS), read):
         with pytest.raises(
             UnavailableError,
-            match="torch files: torch is not installed: pip install ...torch",
+            match="torch files: torch is not installed. To install it, run: pip install ",
         ):
             use(tmp_path / "p.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["p.pt"]
