@@ -9,9 +9,7 @@ not compete.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 from msgspec import Struct
-from scipy.stats import t
 
 from ...common.gru.kernels import STOCK
 from ...common.port.names import DOCUMENTED, FUNCTIONAL, PHASES
@@ -23,7 +21,6 @@ from .benchmarks import Benchmark, Results
 from .merge import baseline_of, judged_by_other_clock
 from .pairs import Difference, difference, labelled
 from .ranking import Ranking, rank
-from .statistics import CONFIDENCE, between_runs
 
 #: The labels of the call styles in which frameworks are compared.
 COMPARED = (DOCUMENTED, FUNCTIONAL)
@@ -34,7 +31,6 @@ CLOCKS: dict[str, Clock] = {"step": "blocked", "train_step": "pipelined"}
 #: The functional style is advised only where it is so many times as fast as the styles
 #: that keep updates.
 FUNCTIONAL_GAIN = 1.05
-POWER = 0.8  # a difference counts as seen if a run finds it with this probability
 #: A noise floor above this hides differences by which one would choose:
 #: "indistinguishable" then tells more about the machine than about the arms.
 NOISY_FLOOR = 0.10
@@ -55,8 +51,6 @@ class AnswerRow(Struct, frozen=True, kw_only=True):
     rankings: dict[str, Ranking]
     #: By port, what could be called instead of its documented call.
     alternatives: dict[str, Alternative]
-    #: Difference from plain JAX, as a fraction, that is found four times in five.
-    least: float | None
 
     @property
     def workload(self) -> Sized:
@@ -193,7 +187,6 @@ def _row(group: Sequence[Benchmark]) -> AnswerRow:
         baseline=baseline,
         rankings=rankings,
         alternatives=_alternatives(group, by_label),
-        least=least_seen(group),
     )
 
 
@@ -242,39 +235,6 @@ def _that_keep_updates(group: Sequence[Benchmark], port: str) -> list[Benchmark]
         if is_usual and b.arm.style in styles:
             arms.append(b)
     return arms
-
-
-def least_seen(group: Sequence[Benchmark]) -> float | None:
-    """The least difference that a group would have shown, a fraction.
-
-    It is the median over the group's arms; None without arms. A verdict needs an effect
-    beyond the reach of its interval, and beyond the noise floor. The effect that is
-    found varies by its standard error and by how runs differ, so the true one has to be
-    larger than that.
-    """
-    arms = [b for b in group if not b.arm.is_baseline and not b.arm.way]
-    least = [_least_seen_of(b) for b in arms]
-    return float(np.median(least)) if least else None
-
-
-def _least_seen_of(b: Benchmark) -> float:
-    """The least difference of an arm that would have got a verdict, as a fraction."""
-    processes = len(b.processes)
-    freedom = processes - 1 if processes > 1 else np.inf
-    half = (1 + CONFIDENCE) / 2  # the share below the upper end of an interval
-    runs_error = between_runs(processes)
-
-    # the standard error within the run, from the interval that contains both
-    reach = np.log(b.comparison.high / b.comparison.low) / 2
-    runs_reach = t.ppf(half, np.inf) * runs_error
-    error = max(reach**2 - runs_reach**2, 0.0) ** 0.5 / t.ppf(half, freedom)
-
-    interval = np.hypot(t.ppf(half, freedom) * error, runs_reach)
-    for_verdict = max(interval, np.log1p(b.floor))
-    for_power = np.hypot(
-        t.ppf(POWER, freedom) * error, t.ppf(POWER, np.inf) * runs_error
-    )
-    return float(np.expm1(for_verdict + for_power))
 
 
 def remarks(b: Benchmark, baseline: Benchmark) -> Iterator[str]:

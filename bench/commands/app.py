@@ -14,6 +14,7 @@ from typer import Argument, Option
 from ...common.errors import either
 from ...common.port.names import PHASES
 from ..processes.jax_start import check_jax
+from ..reporting.console import ReportFormat
 from . import arguments
 from .arguments import Commands, Names
 
@@ -179,7 +180,7 @@ def compare(
         ),
     ] = False,
     details: arguments.Details = False,
-    format: arguments.Format = "text",
+    format: arguments.TextOrJson = "text",
     output: Annotated[
         Path | None,
         arguments.output_folder(
@@ -362,7 +363,7 @@ def port(
             ),
         ),
     ] = False,
-    format: arguments.Format = "text",
+    format: arguments.TextOrJson = "text",
 ) -> None:
     """Compare two models of your own: are they the same function, and if not, why?
 
@@ -465,40 +466,13 @@ def report(
         ),
     ],
     format: Annotated[
-        Literal["text", "markdown", "csv", "json", "html"],
+        ReportFormat,
         Option(
             "--format",
-            help=(
-                "Print this format. html writes report.html instead. With text, the "
-                "options --ratio, --workload, --phase and --style cannot be used."
-            ),
+            help="Print the answer as text, all tables in Markdown, a row for each arm "
+            "as CSV, or both answer and rows as JSON.",
         ),
     ] = "text",
-    ratio: Annotated[
-        Literal["pure", "pairwise", "time"],
-        Option(
-            "--ratio",
-            help=(
-                "Show these numbers. pure: the time divided by the time of plain "
-                "JAX. pairwise: the ratio of each two frameworks in the same call "
-                "style. time: seconds per call."
-            ),
-        ),
-    ] = "pure",
-    workloads: arguments.Workloads = None,
-    phases: Annotated[
-        Names, Option("--phase", help=("Show only this phase. Can be repeated."))
-    ] = None,
-    styles: Annotated[
-        Names,
-        Option(
-            "--style",
-            help=(
-                "Show only this call style. Can be repeated. Default: documented "
-                "and functional."
-            ),
-        ),
-    ] = None,
     details: arguments.Details = False,
     output: Annotated[
         Path | None,
@@ -512,10 +486,6 @@ def report(
     report.report(
         results,
         format=format,
-        ratio=ratio,
-        workloads=workloads,
-        phases=phases,
-        styles=styles,
         details=details,
         output=output,
     )

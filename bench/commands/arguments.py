@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from ...common.errors import for_terminal
 from ..processes.interrupts import listening, raise_if_interrupted
 from ..processes.jax_start import check_jax
-from ..reporting.console import say, shortened
+from ..reporting.console import Format, say, shortened
 
 
 class Commands(TyperGroup):
@@ -173,12 +173,12 @@ Workloads = Annotated[
 Details = Annotated[
     bool, Option("--details", help="Print all details and tables, too.")
 ]
-Format = Annotated[
+TextOrJson = Annotated[
     Literal["text", "json"],
     Option("--format", help="Print text, or json for machines."),
 ]
 FindingsFormat = Annotated[
-    Literal["text", "json", "markdown", "github"],
+    Format,
     Option(
         "--format",
         help="Print text, or json, markdown or github for machines. github prints "

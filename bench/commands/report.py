@@ -1,27 +1,21 @@
 """`trigru report`: the answer of a run on one screen, its tables and its page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.answer import COMPARED
-from ..analysis.benchmarks import Results
 from ..analysis.diff import Diff
 from ..analysis.merge import load
-from ..analysis.timings import Kind, Timing, timings
-from ..reporting.answer import show_run
+from ..reporting.answer import run_markdown, show_run
 from ..reporting.answer_page import answer_page
-from ..reporting.console import say, show_lines
+from ..reporting.console import ReportFormat, say, show_lines
 from ..reporting.diff import diff_tables, outcome
-from ..reporting.exports import FileFormat, exported
+from ..reporting.exports import runs_csv, runs_json
 from ..reporting.naming import origin_lines
 from ..reporting.page import Page, Paragraphs, html_of, origin_fold
-from .arguments import Names
-from .options import choose
 
 PAGE = "report.html"
 
@@ -29,33 +23,26 @@ PAGE = "report.html"
 def report(
     results: Sequence[Path],
     *,
-    format: FileFormat | Literal["text"],
-    ratio: Kind,
-    workloads: Names,
-    phases: Names,
-    styles: Names,
+    format: ReportFormat,
     details: bool,
     output: Path | None,
 ) -> None:
-    """Show runs again, one after the other; or what was chosen as one table of a
-    file.
-    """
+    """Show runs again, one after the other, or print them in a format of files."""
     if format == "text":
-        if ratio != "pure" or workloads or phases or styles:
-            raise typer.BadParameter(
-                "--ratio, --workload, --phase and --style choose rows of a table: add "
-                "--format csv or another."
-            )
         _show(results, output, details=details)
         return
-
     if details or output:
         raise typer.BadParameter(
-            "--format prints one table: it goes with neither --details nor --output."
+            "--format prints all: it goes with neither --details nor --output."
         )
     runs = [load(path) for path in results]
-    rows = _chosen_rows(runs, ratio, workloads, phases, styles)
-    typer.echo(exported(rows, ratio, runs, format), nl=False)
+    if format == "csv":
+        text = runs_csv(runs)
+    elif format == "json":
+        text = runs_json(runs)
+    else:
+        text = "\n".join(map(run_markdown, runs))
+    typer.echo(text, nl=False)
 
 
 def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
@@ -75,50 +62,6 @@ def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
         show_run(run, details=details)
         if output is not None:
             write_page(output / PAGE, answer_page(run))
-
-
-def _chosen_rows(
-    runs: Sequence[Results],
-    kind: Kind,
-    workloads: Names,
-    phases: Names,
-    styles: Names,
-) -> list[Timing]:
-    """The rows of these workloads, phases and call styles; of all where none is
-    named.
-    """
-    workload_names = []
-    phase_names = []
-    style_names = []
-    for run in runs:
-        for item in (*run.benchmarks, *run.untimed):
-            arm = item.arm
-            # a workload goes by its name, and where it has another size by both
-            workload_names += [arm.workload.name, str(arm.workload)]
-            phase_names.append(arm.phase)
-            style_names += [arm.style, *arm.labels] if arm.style else arm.labels
-    chosen_workloads = _choose("workload", workloads, workload_names)
-    chosen_phases = _choose("phase", phases, phase_names)
-    chosen_styles = _choose("call style", styles or COMPARED, style_names)
-
-    rows = []
-    for row in timings(runs, kind, chosen_styles):
-        name = row.workload.partition("@")[0]
-        is_chosen = row.workload in chosen_workloads or name in chosen_workloads
-        if is_chosen and row.phase in chosen_phases:
-            rows.append(row)
-    if not rows:
-        raise InputError(
-            "there is no number of these frameworks, phases and call styles in these "
-            "results."
-        )
-    return rows
-
-
-def _choose(
-    kind: str, names: Iterable[str] | None, measured: Iterable[str]
-) -> tuple[str, ...]:
-    return choose(f"{kind} of these results", names, list(dict.fromkeys(measured)))
 
 
 def diff_page(diff: Diff) -> str:

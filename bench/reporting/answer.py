@@ -14,11 +14,12 @@ from .answer_table import answer_tables
 from .console import paragraph, say, show, show_lines, show_parts, terminal
 from .equality import equality_tables
 from .exports import answer_record
+from .markdown import markdown
 from .naming import measured_on, provenance_lines
 from .numbers import json_text
 from .remarks import proof_line, sure_lines, warnings
 from .sentences import told
-from .times import overhead_tables, speedup_tables, time_tables
+from .times import all_tables, arm_tables, overhead_tables, speedup_tables
 
 MORE = "Intervals, causes, all call styles and checks: add --details."
 
@@ -41,15 +42,20 @@ def show_run(run: Results, *, details: bool = False, json: bool = False) -> None
         return
 
     if details:
-        proofs = equality_tables(run.trigru.begun.equality or [])
-        tables = [*proofs, *time_tables(run)]
-        show(tables, above=provenance_lines(run), details=True)
+        show(all_tables(shown), above=provenance_lines(run), details=True)
     else:
         _show_exceptional_tables(shown)
     if shown.rows:
         show_parts(answer_screen(shown, details=details))
     else:
         show_lines([*warnings(shown), *_lines(proof_line(shown))])
+
+
+def run_markdown(run: Results) -> str:
+    """All tables of a run, in Markdown."""
+    shown = answer(run)
+    tables = [*answer_tables(shown), *all_tables(shown)]
+    return markdown("Times", provenance_lines(run), tables)
 
 
 def _show_exceptional_tables(answer: Answer) -> None:
@@ -62,7 +68,7 @@ def _show_exceptional_tables(answer: Answer) -> None:
     if answer.rows or len(run.trigru.plan.devices) > 1:
         show([*speedup_tables(run), *overhead_tables(run)])
     else:
-        show(time_tables(run), above=provenance_lines(run))
+        show(arm_tables(run), above=provenance_lines(run))
 
 
 def answer_screen(answer: Answer, *, details: bool = False) -> Iterator[RenderableType]:

@@ -13,11 +13,16 @@ from .equality import equality_tables
 from .naming import CALLED, is_here, measured_on, name_of, provenance_lines
 from .numbers import count
 from .page import Fold, Page, Paragraphs, html_of, origin_fold
-from .pivot import style_table
 from .remarks import proof_line, sure_lines, warnings
 from .sentences import SUBJECTS, told
 from .sizes import in_words
-from .times import cause_text, overhead_tables, speedup_tables, timing_tables
+from .times import (
+    arm_tables,
+    cause_text,
+    overhead_tables,
+    pair_tables,
+    speedup_tables,
+)
 
 
 def answer_page(run: Results) -> str:
@@ -67,7 +72,7 @@ def _folds(answer: Answer) -> list[Fold]:
         Fold(
             "How sure is this?",
             "each framework against each other, with 95 % intervals",
-            style_table(run, "pairwise"),
+            pair_tables(answer),
             sure_lines(answer),
         ),
         Fold(
@@ -79,7 +84,7 @@ def _folds(answer: Answer) -> list[Fold]:
         Fold(
             "All times",
             "every call style at every size, waited for and in a loop",
-            [*style_table(run, "time"), *timing_tables(run)],
+            arm_tables(run),
         ),
         origin_fold(provenance_lines(run)),
     ]

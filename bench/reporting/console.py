@@ -16,6 +16,10 @@ from ...common.errors import for_terminal
 from ..processes.interrupts import raise_if_interrupted
 from ..results.grouping import grouped
 
+#: The formats of what a command found.
+Format = Literal["text", "json", "markdown", "github"]
+#: The formats of the results of a run.
+ReportFormat = Literal["text", "markdown", "csv", "json"]
 #: The columns of a screen.
 WIDTH = 80
 

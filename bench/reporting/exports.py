@@ -1,4 +1,4 @@
-"""The tidy table of some runs in a format of files.
+"""Results for machines: the tidy table as CSV, and the answer as JSON.
 
 The same results give the same bytes.
 """
@@ -6,7 +6,7 @@ The same results give the same bytes.
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from msgspec.structs import asdict, astuple
 
@@ -15,54 +15,28 @@ from ..analysis.answer import Answer, AnswerRow, answer
 from ..analysis.benchmarks import Benchmark, Results
 from ..analysis.pairs import Difference
 from ..analysis.ranking import Ranking
-from ..analysis.timings import Kind, Timing
-from .markdown import markdown_section
-from .naming import origin_lines, versions_text
+from ..analysis.timings import Timing, timings
 from .numbers import json_text
-from .page import Page, html_of, origin_fold
-from .pivot import pivoted
 
-FileFormat = Literal["markdown", "csv", "json", "html"]
-#: The columns of a CSV file that say where a row comes from.
-ORIGIN = ("date", "device", "backend", "threads", "versions")
 #: A spreadsheet takes a cell that begins so as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
-def exported(
-    rows: list[Timing], kind: Kind, runs: Sequence[Results], format: FileFormat
-) -> str:
-    """Rows of some runs: with numbers in full ("csv", "json"), or as one table."""
-    if format == "csv":
-        return _csv(rows, runs)
-    if format == "json":
-        answers = [answer_record(answer(run)) for run in runs]
-        return f"{json_text({'rows': rows, 'answers': answers}, indent=1)}\n"
-    table = pivoted(rows, kind, runs)
-    if format == "markdown":
-        return f"{markdown_section(table)}\n"
-    origin = []
-    for run in runs:
-        origin += origin_lines(run)
-    return html_of(Page("Times", sections=[table], folds=[origin_fold(origin)]))
-
-
-def _csv(rows: list[Timing], runs: Sequence[Results]) -> str:
+def runs_csv(runs: Sequence[Results]) -> str:
+    """A row for each arm of some runs, with numbers in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*Timing.__struct_fields__, *ORIGIN])
-    for row in rows:
-        run = runs[row.file - 1]
-        machine = run.trigru.machine
-        origin = (
-            run.datetime,
-            machine.device,
-            machine.backend,
-            machine.threads,
-            versions_text(machine),
-        )
-        writer.writerow([_csv_cell(value) for value in (*astuple(row), *origin)])
+    writer.writerow(Timing.__struct_fields__)
+    for row in timings(runs):
+        writer.writerow([_csv_cell(value) for value in astuple(row)])
     return text.getvalue()
+
+
+def runs_json(runs: Sequence[Results]) -> str:
+    """The rows of `runs_csv`, and the answer of each run."""
+    answers = [answer_record(answer(run)) for run in runs]
+    content = {"rows": timings(runs), "answers": answers}
+    return f"{json_text(content, indent=1)}\n"
 
 
 def _csv_cell(value: object) -> object:
@@ -115,7 +89,6 @@ def _row_record(row: AnswerRow) -> dict[str, Any]:
         "plain_s": b.median_s,
         "styles": styles,
         "alternatives": alternatives,
-        "least": row.least,
     }
 
 

@@ -7,17 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import typer
 
 from ...common.errors import UnjudgedError, for_terminal
 from ..results.grouping import grouped
-from .console import Prose, Section, Words
+from .console import Format, Prose, Section, Words
 from .markdown import markdown
 from .numbers import json_text
 
-Format = Literal["text", "json", "markdown", "github"]
 #: Of a step, GitHub shows so many annotations of each level.
 MOST_ANNOTATIONS = 10
 

@@ -104,7 +104,7 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
         where = f" ({machine.backend}, {machine.threads} threads)"
     lines = [
         f"{measured[:10]}, {machine.device}{where}: {' '.join(command)}",
-        f"{versions_text(machine)}.",
+        f"{machine.packages}.",
     ]
 
     variables = dict(machine.environment)
@@ -117,11 +117,6 @@ def origin_of(measured: str, machine: Machine, command: Iterable[str]) -> list[s
         facts = ", ".join(f"{name} {value}" for name, value in gpu.items())
         lines.append(f"GPU: {facts}.")
     return lines
-
-
-def versions_text(machine: Machine) -> str:
-    """The installed packages, with their versions."""
-    return ", ".join(f"{name} {version}" for name, version in machine.versions.items())
 
 
 def load_warnings(run: Run) -> list[str]:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from ...common.errors import for_terminal
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: The colour of text: almost black in a file, and in a page whatever its text has.
@@ -29,10 +28,6 @@ COLOURS = {"pure": INK, "linen": "#E69F00", "nnx": "#0072B2", "equinox": "#009E7
 BLUE = "#0072b2"
 OTHERS = ("#CC79A7", "#D55E00", "#56B4E9")
 MARKERS = "osD^vPX"
-GREY = "#888888"
-#: In lines: the heading of a row, and the gap below a row.
-HEADING = 1.0
-GAP = 0.4
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "trigru",
@@ -54,40 +49,6 @@ class Picture:
 
     figure: "Figure"
     description: str
-
-
-def _ratio_axis(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
-    """A logarithmic axis of ratios, with plain numbers.
-
-    Its grid is drawn in some spans, and does not cross what is between them.
-    """
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=_marks(high / low)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    tops, bottoms = zip(*spans, strict=True)
-    for mark in axes.get_xticks():
-        if not low <= mark <= high:
-            continue
-        colour, alpha = (INK, 1.0) if mark == 1 else (GREY, 0.3)
-        at = [mark] * len(spans)
-        axes.vlines(
-            at, tops, bottoms, color=colour, alpha=alpha, linewidth=0.8, zorder=0.5
-        )
-    axes.set_xlim(low, high)
-    axes.set_xlabel("time / plain JAX's, 95 % intervals\nshaded: the noise floor")
-
-
-def _marks(reach: float) -> tuple[float, ...]:
-    """The numbers at an axis from 1 to 10, where it reaches from 1 to so much."""
-    if reach < 2.5:
-        return (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7)
-    if reach > 10:
-        return (1.0, 2.0, 5.0)
-    return (1.0, 1.5, 2.0, 3.0, 5.0)
 
 
 def colour_of(port: str, ports: Sequence[str]) -> str:

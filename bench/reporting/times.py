@@ -10,20 +10,20 @@ from msgspec.structs import astuple
 from ...common.gru.kernels import STOCK
 from ...common.port.hlo import Collective
 from ..analysis import pairs
-from ..analysis.answer import NOISY_FLOOR, remarks
+from ..analysis.answer import COMPARED, NOISY_FLOOR, Answer, remarks
 from ..analysis.benchmarks import Benchmark, Results
 from ..analysis.merge import baseline_of, judged_by_other_clock
 from ..results.arm import OTHER_CLOCK
 from ..results.grouping import grouped
 from .console import Prose, Section, Words
-from .naming import short_group
+from .equality import equality_tables
+from .naming import CALLED, name_of, short_group
 from .numbers import (
     format_bytes,
     format_interval,
     format_ratio,
     format_time,
 )
-from .pivot import style_table
 
 WHAT_OTHER_IS = {
     "blocked": (
@@ -43,6 +43,10 @@ CAUSES = {
     "program": "another program",
     "unexplained": "the same program, unexplained",
 }
+_OF_PAIRS = (
+    "Time of the first framework / that of the second, with its 95 % interval. Below "
+    "1, the first is faster. In brackets: indistinguishable."
+)
 _OF_PROGRAMS = (
     "Times are of the first process, measured once; first is the whole first call. "
     "Counts are of the optimised program, with a loop's body counted once. Equal "
@@ -64,25 +68,62 @@ _OF_MEMORY = (
 )
 
 
-def time_tables(results: Results) -> list[Section]:
-    """All tables of times."""
+def all_tables(answer: Answer) -> list[Section]:
+    """What was checked, then all tables of times."""
+    run = answer.run
     return [
-        *style_table(results, "pairwise"),
-        *overhead_tables(results),
-        *speedup_tables(results),
-        *timing_tables(results),
+        *equality_tables(run.trigru.begun.equality or []),
+        *pair_tables(answer),
+        *overhead_tables(run),
+        *speedup_tables(run),
+        *arm_tables(run),
     ]
 
 
-def timing_tables(results: Results) -> list[Section]:
+def pair_tables(answer: Answer) -> list[Section]:
+    """Each two frameworks, a column for each call style; no table without any."""
+    rows = []
+    for row in answer.rows:
+        by_pair: dict[tuple[str, str], dict[str, str]] = {}
+        for label, ranking in row.rankings.items():
+            for pair, d in ranking.pairs.items():
+                by_pair.setdefault(pair, {})[label] = _pair_cell(d)
+        for (port, other), cells in by_pair.items():
+            rows.append(
+                (
+                    str(row.workload),
+                    row.phase,
+                    row.clock,
+                    f"{name_of(port)} / {name_of(other)}",
+                    *(cells.get(label, "-") for label in COMPARED),
+                )
+            )
+    if not rows:
+        return []
+    columns = (
+        Prose("workload"),
+        Words("phase"),
+        Words("clock"),
+        Words("frameworks"),
+        *(CALLED[label] for label in COMPARED),
+    )
+    return [Section("Frameworks against each other", columns, rows, (_OF_PAIRS,))]
+
+
+def _pair_cell(d: pairs.Difference) -> str:
+    text = format_interval(d.comparison)
+    return text if d.is_real else f"({text})"
+
+
+def arm_tables(results: Results) -> list[Section]:
     """Every arm of every group, and the arms without a number."""
     sections = []
     for group in results.groups().values():
         # those on several devices have tables of their own
         benchmarks = [b for b in group if not b.arm.way]
         if benchmarks:
-            sections.append(_times(benchmarks))
-            sections.append(_programs(benchmarks))
+            sections.append(_arm_table(benchmarks))
+            sections.append(_program_table(benchmarks))
     if results.untimed:
         rows = [(untimed.arm.id, untimed.reason) for untimed in results.untimed]
         columns = (Prose("arm"), Prose("reason"))
@@ -90,14 +131,14 @@ def timing_tables(results: Results) -> list[Section]:
     return sections
 
 
-def _times(benchmarks: list[Benchmark]) -> Section:
+def _arm_table(benchmarks: list[Benchmark]) -> Section:
     """The times of a group of arms by both clocks, and their ratios to the baseline."""
     first = benchmarks[0]
     arm = first.arm
     by_other_clock = judged_by_other_clock(benchmarks)
     rows = []
     for b in benchmarks:
-        rows.append(_time_row(b, by_other_clock.get(b.arm.id)))
+        rows.append(_arm_row(b, by_other_clock.get(b.arm.id)))
     kernels = STOCK
     if arm.division != STOCK:
         kernels = f"{arm.division} against {STOCK}"
@@ -111,10 +152,10 @@ def _times(benchmarks: list[Benchmark]) -> Section:
         Words("verdict"),
     )
     title = f"{short_group(arm)}: {first.shape}, {arm.arithmetic}, kernel {kernels}"
-    return Section(title, columns, rows, tuple(_time_notes(benchmarks)))
+    return Section(title, columns, rows, tuple(_arm_notes(benchmarks)))
 
 
-def _time_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]:
+def _arm_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]:
     other_time = "-"
     if b.other_s:
         other_time = format_time(median(b.other_s))
@@ -131,7 +172,7 @@ def _time_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]
     return b.name, time, other_time, other_ratio, ratio, verdict
 
 
-def _time_notes(benchmarks: list[Benchmark]) -> list[str]:
+def _arm_notes(benchmarks: list[Benchmark]) -> list[str]:
     first = benchmarks[0]
     clock = first.clock
     rounds = f"{len(first.process)} paired rounds"
@@ -187,7 +228,7 @@ def _microseconds(seconds: float) -> str:
     return f"{1e6 * seconds:+.1f}"
 
 
-def _programs(benchmarks: list[Benchmark]) -> Section:
+def _program_table(benchmarks: list[Benchmark]) -> Section:
     columns = (
         Prose("arm"),
         "trace",

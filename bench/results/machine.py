@@ -21,6 +21,11 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     #: What NVIDIA's driver said of each at the start: clocks, power, memory used.
     gpus: list[dict[str, str]] = []
 
+    @property
+    def packages(self) -> str:
+        """The versions in a line, as "python 3.13.5, jax 0.12.0"."""
+        return ", ".join(f"{name} {number}" for name, number in self.versions.items())
+
 
 def machine_differences(
     was: Machine, now: Machine, *, versions: bool = True

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from scipy.stats import t
 from support.runs import (
     FAST,
     make_arm,
@@ -13,7 +12,7 @@ from support.runs import (
     with_facts,
 )
 from trigru.bench.analysis.advice import advice_of
-from trigru.bench.analysis.answer import answer, least_seen
+from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.merge import judged_by_other_clock
 
 PROCESS = np.repeat(range(5), 3)
@@ -274,35 +273,3 @@ def test_a_cause_by_the_other_clock_is_told_by_that_clocks_arms(rng):
         for row in rows:
             told.append(row.rankings["functional"].pairs["nnx", "equinox"].cause)
         assert told == causes
-
-
-# What a run could have shown ------------------------------------------------------------
-
-
-def least(low, high, processes, floor):
-    benchmark = make_benchmark(
-        make_arm("linen[apply]"),
-        np.ones(20),
-        np.arange(20) % processes,
-        low=low,
-        high=high,
-        floor=floor,
-    )
-    return np.log1p(least_seen([benchmark]))
-
-
-@pytest.mark.parametrize("floor", [0.01, 0.3])
-def test_the_least_difference_that_is_seen_four_times_in_five_by_hand(floor):
-    """Of five processes by Student's t of their error; of two also by the 1 % by which
-    runs differ; of one, by none.
-    """
-    of_floor = np.log1p(floor)
-    assert least(1.0, 1.0, 5, floor) == pytest.approx(of_floor)
-    assert least(1.0, 1.0, 1, floor) == pytest.approx(of_floor)
-    assert least(1.0, 1.0, 2, floor) == pytest.approx(
-        max(1.959964 * 0.01, of_floor) + 0.841621 * 0.01
-    )
-    half = np.log(1.1 / 0.9) / 2
-    assert least(0.9, 1.1, 5, floor) == pytest.approx(
-        max(half, of_floor) + t.ppf(0.8, 4) * half / t.ppf(0.975, 4)
-    )

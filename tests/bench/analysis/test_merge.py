@@ -24,7 +24,7 @@ from support.processes import (
 from support.runs import BUILD, MACHINE, PROGRAM
 from trigru.bench.analysis.merge import merge
 from trigru.bench.reporting.naming import measured_on, provenance_lines
-from trigru.bench.reporting.times import timing_tables
+from trigru.bench.reporting.times import arm_tables
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.run import Measured, Sample
 from trigru.bench.timing.supervisor import run
@@ -175,7 +175,7 @@ def test_what_was_tuned_in_each_process_is_kept_on_an_accelerator_alone(tmp_path
                 )
             journal.add(Measured(whole.samples, facts))
     notes = [
-        note for note in timing_tables(merge(journal.run))[0].notes if "tuned" in note
+        note for note in arm_tables(merge(journal.run))[0].notes if "tuned" in note
     ]
     assert notes == [
         "linen[apply]: its processes were tuned in 2 ways, and its interval contains "

@@ -73,7 +73,6 @@ compare --precision tf32
 compare --output ''
 verify --devices 2 --check life
 verify --hosts auto --dtype float64
-report x --style leaves
 report x --format csv --details
 report x --format md
 diff old
@@ -124,10 +123,6 @@ convert torch.safetensors hard.safetensors
 convert torch.safetensors ./torch.safetensors
 report run --output run/results.json
 report run run --output page
-report run --format csv --ratio pairwise --style nnx.jit
-report run --format csv --workload large
-report run --format csv --phase step
-report run --format csv --style jit --style no_style
 matrix ''
 matrix jax==
 matrix 2025-13-01

@@ -19,8 +19,6 @@ from support.runs import (
     with_machine,
     with_provenance,
 )
-from trigru.bench.analysis.merge import merge
-from trigru.bench.results.arm import Untimed
 from trigru.bench.results.run import Measured
 
 
@@ -47,25 +45,6 @@ def test_the_page_of_a_run_names_its_device(written, tmp_path):
     (page,) = (tmp_path / "to").iterdir()
     assert page.name == "report.html"
     assert MACHINE.device in page.read_text(encoding="utf-8")
-
-
-def test_a_style_without_a_number_has_a_row_that_says_why(tmp_path):
-    run = draw_run(1, **SMALL)
-    broken = [
-        Untimed(b.arm, "it broke") for b in run.benchmarks if b.name == "nnx[nnx.jit]"
-    ]
-    records = run_of(run)
-    ids = {untimed.arm.id for untimed in broken}
-    without = msgspec.structs.replace(
-        records,
-        untimed=broken,
-        samples=[sample for sample in records.samples if sample.arm not in ids],
-        facts=[facts for facts in records.facts if facts.arm not in ids],
-    )
-    save(merge(without), tmp_path / "results.json")
-    done = invoke("report", str(tmp_path), "--format", "csv", "--style", "nnx.jit")
-    assert done.exit_code == 0, done.stderr
-    assert "it broke" in done.stdout
 
 
 def test_what_changed_is_a_page(written, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support import runs
-from support.cli import invoke, shown
+from support.cli import shown
 from support.golden import ROOT, check_golden
 from support.runs import (
     ARMS,
@@ -26,13 +26,12 @@ from trigru.bench.analysis.answer import answer
 from trigru.bench.analysis.diff import diff
 from trigru.bench.analysis.merge import load
 from trigru.bench.analysis.timings import timings
-from trigru.bench.reporting.answer import answer_screen
+from trigru.bench.reporting.answer import answer_screen, run_markdown
 from trigru.bench.reporting.diff import check_comparable, diff_tables, outcome
 from trigru.bench.reporting.equality import equality_tables
-from trigru.bench.reporting.exports import exported
-from trigru.bench.reporting.markdown import markdown
+from trigru.bench.reporting.exports import runs_csv, runs_json
 from trigru.bench.reporting.naming import provenance_lines
-from trigru.bench.reporting.times import overhead_tables, speedup_tables, time_tables
+from trigru.bench.reporting.times import all_tables, overhead_tables, speedup_tables
 from trigru.bench.results.arm import Untimed
 from trigru.common.equality.verification import NOT_OFFERED
 from trigru.common.errors import UnjudgedError
@@ -97,10 +96,6 @@ def one_process():
     return make_results(timed(processes=1))
 
 
-def tables_of(run):
-    return [*equality_tables(run.trigru.begun.equality), *time_tables(run)]
-
-
 def screen(shown):
     """What a terminal of 80 columns shows of an answer."""
     text = io.StringIO()
@@ -119,41 +114,21 @@ def test_the_answer_with_warnings(make):
 
 def test_all_tables_of_a_run():
     run = mixed()
-    check_golden("tables", "\n".join([*provenance_lines(run), shown(tables_of(run))]))
-    check_golden(
-        "tables-markdown", markdown("trigru", provenance_lines(run), tables_of(run))
-    )
+    tables = shown(all_tables(answer(run)))
+    check_golden("tables", "\n".join([*provenance_lines(run), tables]))
+    check_golden("tables-markdown", run_markdown(run))
 
 
-def test_the_times_in_each_format():
+def test_a_spreadsheet_has_a_row_for_each_arm():
+    check_golden("times-csv", runs_csv([mixed()]))
+
+
+def test_a_program_gets_the_rows_and_the_answer():
     run = mixed()
-    rows = timings([run], "pure", ["documented", "leaves"])
-    for to in ("markdown", "csv"):
-        check_golden(f"times-{to}", exported(rows, "pure", [run], to))
-    assert "linen[documented]" in exported(rows, "pure", [run], "html")
-    content = json.loads(exported(rows, "pure", [run], "json"))
-    assert content["rows"] == msgspec.to_builtins(rows)
+    content = json.loads(runs_json([run]))
+    assert content["rows"] == msgspec.to_builtins(timings([run]))
     (first, *_) = content["answers"][0]["rows"]
     assert first["styles"]["documented"]["best"] == ["linen"]
-
-
-def test_the_times_of_pairs_in_two_runs(tmp_path):
-    for name, seed in (("a", 1), ("b", 2)):
-        runs.save(
-            draw_run(seed, groups=("tiny/forward",), processes=3),
-            tmp_path / name / "results.json",
-        )
-    words = [
-        "report",
-        str(tmp_path / "a"),
-        str(tmp_path / "b"),
-        "--format",
-        "markdown",
-        "--style",
-        "functional",
-    ]
-    for ratio, name in (("pairwise", "times-pairwise"), ("time", "times-seconds")):
-        check_golden(name, invoke(*words, "--ratio", ratio).stdout)
 
 
 def kernels():
