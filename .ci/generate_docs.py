@@ -134,11 +134,11 @@ def styles() -> str:
     rows = []
     for port in PORTS:
         for style in port.call_styles:
-            summary = f"`{style.summary}`"
+            code = "<br>".join(f"`{line}`" for line in style.code.splitlines())
             if style.source:
-                summary += f" ([source]({style.source}))"
+                code += f" ([source]({style.source}))"
             labels = _labels_cell(port, style)
-            rows.append((port.title, f"`{style.name}`", labels, summary))
+            rows.append((port.title, f"`{style.name}`", labels, code))
     return table(("port", "call style", "label", "what its user writes"), rows)
 
 

@@ -349,13 +349,13 @@ def _filtered(port, model, task):
 CALL_STYLES = (
     CallStyle(
         "filter_jit",
-        "eqx.filter_jit(f)(model, x)",
+        "call = eqx.filter_jit(f)\ncall(model, x)",
         _filtered,
         source=_DOCS,
     ),
     CallStyle(
         "jit",
-        "jax.jit(f)(model, x)",
+        "call = jax.jit(f)\ncall(model, x)",
         functional_program,
         source=_DOCS,
         caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
@@ -363,12 +363,11 @@ CALL_STYLES = (
     *shared_styles(
         _split,
         name="partition",
-        summary="call = jax.jit(lambda arrays, x: eqx.combine(arrays, static)(x)); "
-        "call(arrays, x)",
+        split_code="params, static = eqx.partition(model, eqx.is_array)",
+        call_code="f(eqx.combine({}, static), x)",
         source=_DOCS,
-        caution="what is no array, as the mode of dropout, stays as it was at the "
-        f"partition; {_LATE_ERRORS}",
-        keeps_updates=True,
+        caution="what is no array, such as the mode of dropout, stays as it was when "
+        f"the model was partitioned; {_LATE_ERRORS}",
     ),
 )
 

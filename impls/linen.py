@@ -339,8 +339,8 @@ def _train_state(port, model, task):
 CALL_STYLES = (
     CallStyle(
         "train_state",
-        "jax.jit(train_step)(train_state, x, targets), which returns "
-        "train_state.apply_gradients(grads=grads)",
+        "train = jax.jit(train_step)  # returns state.apply_gradients(grads=grads)\n"
+        "state = train(state, x, targets)",
         _train_state,
         phases=("train_step",),
         source=f"{_DOCS}/quick_start.html",
@@ -348,10 +348,8 @@ CALL_STYLES = (
     *shared_styles(
         _split,
         name="apply",
-        summary="call = jax.jit(lambda params, x: module.apply({'params': params}, x))"
-        "; call(params, x)",
+        call_code="module.apply({{'params': {}}}, x)",
         source=f"{_DOCS}/guides/flax_fundamentals/flax_basics.html",
-        keeps_updates=True,
     ),
 )
 

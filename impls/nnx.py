@@ -363,8 +363,8 @@ _MUST_RETURN = (
     "what a call changes in the module, as dropout's generator, must be returned"
 )
 _TREE_MODE = (
-    "values of Variables are updated; shared Variables are refused, and new attributes "
-    "are lost"
+    "what a call changes in Variables stays changed; a model with shared Variables is "
+    "refused, and attributes that a call adds are lost"
 )
 _STAYS_BOUND = "model.eval() has no effect on what is bound already"
 
@@ -478,13 +478,13 @@ def _no_pytree():
 CALL_STYLES = (
     CallStyle(
         "nnx.jit",
-        "nnx.jit(f)(model, x)",
+        "call = nnx.jit(f)\ncall(model, x)",
         _in_place,
         source=f"{_DOCS}/nnx_basics.html",
     ),
     CallStyle(
         "nnx.jit-tree",
-        "nnx.jit(f, graph=False)(model, x)",
+        "call = nnx.jit(f, graph=False)\ncall(model, x)",
         partial(_in_place, jit=_jit_as_tree),
         missing=_no_tree_mode,
         source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
@@ -493,7 +493,7 @@ CALL_STYLES = (
     ),
     CallStyle(
         "jit_partial",
-        "nnx.jit_partial(f, model, graph=False)(x)",
+        "call = nnx.jit_partial(f, model, graph=False)\ncall(x)",
         partial(_in_place, jit=_not_jitted, bind=_jit_partial),
         missing=_no_jit_partial,
         source="https://github.com/google/flax/blob/main/flax/nnx/transforms/"
@@ -503,7 +503,7 @@ CALL_STYLES = (
     ),
     CallStyle(
         "cached_partial",
-        "nnx.cached_partial(nnx.jit(f), model)(x)",
+        "call = nnx.cached_partial(nnx.jit(f), model)\ncall(x)",
         partial(_in_place, bind=_cached_partial),
         missing=_no_cached_partial,
         source=f"{_DOCS}/guides/performance.html",
@@ -512,7 +512,7 @@ CALL_STYLES = (
     ),
     CallStyle(
         "pytree",
-        "jax.jit(f)(model, x)",
+        "call = jax.jit(f)\ncall(model, x)",
         functional_program,
         missing=_no_pytree,
         source=f"{_DOCS}/guides/pytree.html",
@@ -521,8 +521,8 @@ CALL_STYLES = (
     *shared_styles(
         _split,
         name="split-merge",
-        summary="call = jax.jit("
-        "lambda params, x: nnx.merge(graphdef, params, rest)(x)); call(params, x)",
+        split_code="graphdef, params, rest = nnx.split(model, nnx.Param, ...)",
+        call_code="f(nnx.merge(graphdef, {}, rest), x)",
         caution=_MUST_RETURN,
     ),
 )

@@ -270,7 +270,6 @@ CLASS = ModelClass(
 
 CALL_STYLES = shared_styles(
     name="jit",
-    summary="jax.jit(f)(params, x)",
     source="https://docs.jax.dev/en/latest/jit-compilation.html",
 )
 

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from ...common.port.names import DOCUMENTED
-from .answer import Answer, AnswerRow
+from ...common.port.names import DOCUMENTED, FUNCTIONAL
+from .answer import Alternative, Answer, AnswerRow
 from .benchmarks import Benchmark
 from .comparison import TimeComparison
 
@@ -15,7 +15,8 @@ class Suggestion(Struct, frozen=True):
     """The call to write with one framework."""
 
     benchmark: Benchmark
-    documented: Benchmark
+    time_s: float  # seconds of a call
+    documented_s: float  # seconds of a documented call
     #: The documented call's time over its own; None where it is the documented call.
     saving: TimeComparison | None
 
@@ -50,11 +51,24 @@ def _suggestions(row: AnswerRow) -> list[Suggestion]:
         return []
     suggestions = []
     for port, b in documented.benchmarks.items():
+        documented_s = documented.time_s(port)
+        suggestion = Suggestion(b, documented_s, documented_s, None)
         alternative = row.alternatives.get(port)
-        suggestion = Suggestion(b, b, None)
         if alternative is not None:
             d = alternative.difference
             if d.verdict == "slower" and d.comparison.ratio >= WORTH:
-                suggestion = Suggestion(alternative.benchmark, b, d.comparison)
+                time_s = _time_of(alternative, row, documented_s)
+                suggestion = Suggestion(
+                    alternative.benchmark, time_s, documented_s, d.comparison
+                )
         suggestions.append(suggestion)
     return suggestions
+
+
+def _time_of(alternative: Alternative, row: AnswerRow, documented_s: float) -> float:
+    """Seconds of a call, as a ranking shows it if the call is in one."""
+    b = alternative.benchmark
+    functional = row.rankings.get(FUNCTIONAL)
+    if functional is not None and functional.benchmarks.get(b.arm.port) is b:
+        return functional.time_s(b.arm.port)
+    return documented_s / alternative.difference.comparison.ratio

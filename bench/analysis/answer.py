@@ -212,11 +212,11 @@ def _alternatives(
     alternatives = {}
     for port, documented in by_label[DOCUMENTED].items():
         candidates = _that_keep_updates(group, port)
-        fastest = min(candidates, key=lambda b: b.median_s, default=None)
+        fastest = min(candidates, key=lambda b: b.call_s, default=None)
         functional = by_label[FUNCTIONAL].get(port)
         if functional is not None:
-            limit_s = functional.median_s * FUNCTIONAL_GAIN
-            if fastest is None or limit_s < fastest.median_s:
+            limit_s = functional.call_s * FUNCTIONAL_GAIN
+            if fastest is None or limit_s < fastest.call_s:
                 fastest = functional
         if fastest is not None and fastest is not documented:
             d = difference(group, documented, fastest)

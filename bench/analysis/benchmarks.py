@@ -10,7 +10,7 @@ from ..results.arm import Arm, Clock, Untimed
 from ..results.grouping import grouped
 from ..results.run import ArmFacts, Run, Sample
 from .comparison import TimeComparison, Verdict
-from .statistics import compare, noise_floor, verdict
+from .statistics import compare, noise_floor, typical_time, verdict
 
 
 class Benchmark(Struct, frozen=True, kw_only=True):
@@ -23,6 +23,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     samples: list[Sample]  # by every clock, in order
     facts_by_process: dict[int, ArmFacts]
     comparison: TimeComparison  # its time over the baseline's, paired within rounds
+    baseline_s: float  # seconds of a call of the baseline
     floor: float  # the noise floor of its group, as a fraction
     verdict: Verdict  # on its time beside the baseline's
 
@@ -57,8 +58,13 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         return [s.process for s in self.samples if s.clock == self.clock]
 
     @property
-    def median_s(self) -> float:
-        return float(np.median(self.time_s))
+    def call_s(self) -> float:
+        """Seconds of a call: the baseline's, times the ratio to it.
+
+        So two times differ as the arms do within a round, and not as the machine did
+        from one minute to another.
+        """
+        return self.baseline_s * self.comparison.ratio
 
     @property
     def other_s(self) -> list[float]:
@@ -139,6 +145,7 @@ def judge(
     duplicate = compare(time_s[by_role["duplicate"].id], baseline_s, process)
     floor = noise_floor(duplicate, len(processes))
 
+    typical_s = typical_time(baseline_s, process)
     benchmarks = []
     for arm in complete:
         comparison = compare(time_s[arm.id], baseline_s, process)
@@ -149,6 +156,7 @@ def judge(
                 samples=ordered[arm.id],
                 facts_by_process={f.process: f for f in facts[arm.id]},
                 comparison=comparison,
+                baseline_s=typical_s,
                 floor=floor,
                 verdict=verdict(comparison, floor, process),
             )

@@ -32,7 +32,7 @@ class ArmChange:
     """One arm in both files."""
 
     arm: Arm
-    old_time_s: float  # median seconds per call
+    old_time_s: float  # seconds of a call
     new_time_s: float
     #: New / old of time / baseline time; of the time itself for the baseline.
     comparison: TimeComparison
@@ -216,8 +216,8 @@ def _change(
     floor = max(new.floor, old.floor)
     return ArmChange(
         new.arm,
-        old.median_s,
-        new.median_s,
+        old.call_s,
+        new.call_s,
         comparison,
         floor,
         verdict="-" if new.arm.is_baseline else verdict(comparison, floor),

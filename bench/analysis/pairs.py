@@ -67,7 +67,7 @@ def difference(
     The arms of the group tell what causes the difference.
     """
     comparison, word = _compared(one, other)
-    other_s = other.median_s
+    other_s = other.call_s
     difference_s = (comparison.ratio - 1) * other_s
     cause: Cause = "none"
     if word != "indistinguishable":

@@ -20,13 +20,20 @@ class Ranking(Struct, frozen=True, kw_only=True):
     not_compared: dict[str, str]
     #: Each compared port over each that follows it.
     pairs: dict[tuple[str, str], Difference]
-    #: The port with the smallest median time of those that no other was shown to beat.
-    #: None with fewer than two ports to compare, or too few rounds to tell.
+    #: Of the ports that no other was shown to beat, the one that is the least behind
+    #: any other. None with fewer than two ports to compare, or too few rounds to tell.
     leader: str | None
     #: Each other compared port over the leader.
     over_leader: dict[str, Difference]
     #: The leader and the ports that were not told apart from it, in the ports' order.
     best: list[str]
+
+    def time_s(self, port: str) -> float:
+        """Seconds of a call of a port: the leader's, times the ratio to it."""
+        if self.leader is None or port not in self.over_leader:
+            return self.benchmarks[port].call_s
+        leader_s = self.benchmarks[self.leader].call_s
+        return leader_s * self.over_leader[port].comparison.ratio
 
     @property
     def slower(self) -> dict[str, Difference]:
@@ -84,5 +91,10 @@ def _leader(
     for (port, other), d in pairs.items():
         if d.is_real:
             beaten.add(port if d.verdict == "slower" else other)
+
+    behind = dict.fromkeys(compared, 0.0)  # the largest ratio to another's time
+    for (port, other), d in pairs.items():
+        behind[port] = max(behind[port], d.comparison.ratio)
+        behind[other] = max(behind[other], d.comparison.turned.ratio)
     unbeaten = [port for port in compared if port not in beaten]
-    return min(unbeaten, key=lambda port: benchmarks[port].median_s, default=None)
+    return min(unbeaten, key=behind.__getitem__, default=None)

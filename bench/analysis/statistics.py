@@ -85,10 +85,7 @@ def effect_of(
         seed: of the bootstrap.
     """
     log_ratio = np.asarray(log_ratio, float)
-    if process is None:
-        process = np.zeros(len(log_ratio), int)
-    numbers = np.asarray(process)
-    by_process = [log_ratio[numbers == number] for number in np.unique(numbers)]
+    by_process = _by_process(log_ratio, process)
     medians = [float(np.median(rounds)) for rounds in by_process]
     centre = float(np.mean(medians))
     processes = len(by_process)
@@ -104,6 +101,28 @@ def effect_of(
     reach = max(_t(processes - 1.0) * process_error, _t(np.inf) * round_error)
     error = max(process_error, round_error)
     return _widened(centre, reach, error, processes, between_runs(processes))
+
+
+def typical_time(time_s: np.ndarray, process: Sequence[int] | np.ndarray) -> float:
+    """The seconds of a call: the geometric mean over processes of the median over
+    rounds.
+
+    Args:
+        time_s: seconds per call, one for each round.
+        process: that of each round.
+    """
+    medians = [np.median(rounds) for rounds in _by_process(np.log(time_s), process)]
+    return float(np.exp(np.mean(medians)))
+
+
+def _by_process(
+    rounds: np.ndarray, process: Sequence[int] | np.ndarray | None
+) -> list[np.ndarray]:
+    """What was measured in each process; all in one where `process` is None."""
+    if process is None:
+        return [rounds]
+    numbers = np.asarray(process)
+    return [rounds[numbers == number] for number in np.unique(numbers)]
 
 
 def _round_error(by_process: Sequence[np.ndarray], seed: int) -> float:

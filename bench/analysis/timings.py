@@ -28,9 +28,9 @@ class Timing(Struct, frozen=True, kw_only=True):
     kernel: str  # how the sequence is run: "stock" or "fused"
     devices: int  # over how many the batch is spread
     arm: str  # the framework with the name of its call style
-    time_s: float | None = None  # seconds for each call: the median of the rounds
-    time_low_s: float | None = None  # its lower quartile, in seconds
-    time_high_s: float | None = None  # its upper quartile, in seconds
+    time_s: float | None = None  # seconds of a call: plain JAX's, times the ratio to it
+    time_low_s: float | None = None  # the lower quartile of the rounds, in seconds
+    time_high_s: float | None = None  # the upper quartile of the rounds, in seconds
     ratio: float | None = None  # the time over plain JAX's
     low: float | None = None  # the lower end of the ratio's 95 % interval
     high: float | None = None  # the upper end of the ratio's 95 % interval
@@ -95,10 +95,10 @@ def _blank(number: int, run: Results, arm: Arm) -> Timing:
 
 
 def _with_numbers(row: Timing, b: Benchmark, group: Sequence[Benchmark]) -> Timing:
-    low_s, time_s, high_s = np.quantile(b.time_s, (0.25, 0.5, 0.75)).tolist()
+    low_s, high_s = np.quantile(b.time_s, (0.25, 0.75)).tolist()
     row = replace(
         row,
-        time_s=time_s,
+        time_s=b.call_s,
         time_low_s=low_s,
         time_high_s=high_s,
         ratio=b.comparison.ratio,

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from ...impls import get_port
 from ..analysis.advice import Advice, Suggestion, advice_of
 from ..analysis.answer import Answer
-from ..analysis.benchmarks import Benchmark
 from .naming import is_here, name_of
 from .numbers import format_time
 from .sentences import LOOPS, SUBJECTS
 from .sizes import in_words
+
+HOW_CHOSEN = (
+    "Of calls that take about as long, it is the one that changes least in your code. "
+    "f(model, x) is a function of yours that calls the model."
+)
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Call:
     """The call to write with one framework."""
 
     framework: str
-    code: str
+    code: list[str]  # lines
     time: str
     instead_of: str  # the time of the documented call; "" where it is that
     caution: str  # how it differs from the documented call for its users; "" if not
@@ -28,6 +32,7 @@ class Written:
     """The calls to write with the frameworks."""
 
     heading: str  # in which situation they were measured
+    how_chosen: str
     calls: list[Call]
 
 
@@ -40,7 +45,7 @@ def what_to_write(answer: Answer) -> Written | None:
     for suggestion in advice.suggestions:
         if is_here(suggestion.benchmark.arm.port):
             calls.append(_call(suggestion))
-    return Written(_heading(advice), calls)
+    return Written(_heading(advice), HOW_CHOSEN, calls)
 
 
 def _heading(advice: Advice) -> str:
@@ -55,18 +60,10 @@ def _call(suggestion: Suggestion) -> Call:
     b = suggestion.benchmark
     instead_of = ""
     if suggestion.saving is not None:
-        instead_of = format_time(suggestion.documented.median_s)
-    code, caution = _code_of(b)
-    return Call(name_of(b.arm.port), code, format_time(b.median_s), instead_of, caution)
-
-
-def _code_of(b: Benchmark) -> tuple[str, str]:
-    """What to write for the call style of an arm, and its caution."""
+        instead_of = format_time(suggestion.documented_s)
     styles = get_port(b.arm.port).call_styles
     (style,) = [style for style in styles if style.name == b.arm.style]
-    code = style.summary
-    if not code.startswith("call = "):
-        # what is made once stands apart from the call
-        made, _, arguments = code.removesuffix(")").rpartition("(")
-        code = f"call = {made}; call({arguments})"
-    return code, style.caution
+    time = format_time(suggestion.time_s)
+    return Call(
+        name_of(b.arm.port), style.code.splitlines(), time, instead_of, style.caution
+    )

@@ -17,7 +17,7 @@ from .exports import answer_record
 from .markdown import markdown
 from .naming import measured_on, provenance_lines
 from .numbers import json_text
-from .remarks import proof_line, sure_lines, warnings
+from .remarks import compared_lines, proof_line, sure_lines, title_of, warnings
 from .sentences import told
 from .times import all_tables, arm_tables, overhead_tables, speedup_tables
 
@@ -74,23 +74,28 @@ def _show_exceptional_tables(answer: Answer) -> None:
 def answer_screen(answer: Answer, *, details: bool = False) -> Iterator[RenderableType]:
     """The parts of the screen: warnings, sentences, tables, and what to write."""
     yield from _paragraphs(warnings(answer))
+    yield paragraph(f"{title_of(answer)}: {measured_on(answer.run)}.")
+    yield ""
     for situation in told(answer):
         yield paragraph(f"{situation.subject} ({situation.loop})", bold=True)
         for sentence in situation.sentences:
             yield paragraph(sentence, indent=2)
         yield ""
+    for line in compared_lines(answer):
+        yield paragraph(line)
+    yield ""
     yield terminal(answer_tables(answer))
     yield from _paragraphs(sure_lines(answer))
 
     written = what_to_write(answer)
     if written is not None:
         yield paragraph(f"What to write ({written.heading})", bold=True)
+        yield paragraph(written.how_chosen, indent=2)
         for call in written.calls:
             yield from _call_lines(call)
         yield ""
 
-    last = [*_lines(proof_line(answer)), f"{measured_on(answer.run)}."]
-    yield from map(paragraph, last)
+    yield from map(paragraph, _lines(proof_line(answer)))
     if not details:
         yield paragraph(MORE)
 
@@ -108,7 +113,8 @@ def _call_lines(call: Call) -> Iterator[RenderableType]:
     if call.instead_of:
         time = f"{time} instead of {call.instead_of}"
     yield paragraph(f"{call.framework}, {time}:", indent=2)
-    yield paragraph(call.code, indent=4)
+    for line in call.code:
+        yield paragraph(line, indent=4)
     if call.caution:
         yield paragraph(f"({call.caution})", indent=4)
 

@@ -2,18 +2,16 @@
 else folded.
 """
 
-from ...common.errors import listed
-from ...impls import get_port
 from ..analysis.answer import Answer, answer
 from ..analysis.benchmarks import Results
 from .advice import what_to_write
 from .bars import answer_picture
 from .console import Prose, Section, Words
 from .equality import equality_tables
-from .naming import CALLED, is_here, measured_on, name_of, provenance_lines
+from .naming import CALLED, measured_on, name_of, provenance_lines
 from .numbers import count
 from .page import Fold, Page, Paragraphs, html_of, origin_fold
-from .remarks import proof_line, sure_lines, warnings
+from .remarks import compared_lines, proof_line, sure_lines, title_of, warnings
 from .sentences import SUBJECTS, told
 from .sizes import in_words
 from .times import (
@@ -28,33 +26,25 @@ from .times import (
 def answer_page(run: Results) -> str:
     """The HTML of the page of a run."""
     shown = answer(run)
-    written = what_to_write(shown)
     lead = []
     for situation in told(shown):
         lead.append(Paragraphs(situation.sentences, situation.subject, situation.loop))
+    lead.append(Paragraphs(compared_lines(shown), "What is compared"))
     pictures = []
     if shown.rows:
         pictures.append(("wide", answer_picture(shown, "wide")))
         pictures.append(("narrow", answer_picture(shown, "narrow")))
     page = Page(
-        title=_title(shown),
+        title=title_of(shown),
         origin=measured_on(run),
         warnings=warnings(shown),
         lead=lead,
         pictures=pictures,
-        calls_heading=written.heading if written else "",
-        calls=written.calls if written else (),
+        written=what_to_write(shown),
         sections=[*overhead_tables(run), *speedup_tables(run)],
         folds=_folds(shown),
     )
     return html_of(page)
-
-
-def _title(answer: Answer) -> str:
-    names = []
-    for port in answer.ports:
-        names.append(get_port(port).title if is_here(port) else port)
-    return f"The same GRU in {listed(names)}" if names else "The same GRU, timed"
 
 
 def _folds(answer: Answer) -> list[Fold]:

@@ -11,7 +11,7 @@ from .sizes import in_words
 
 
 def answer_tables(answer: Answer) -> list[Section]:
-    """The median times of all frameworks: a table for each size of each situation."""
+    """The times of all frameworks: a table for each size of each situation."""
     sections = []
     for situation in answer.situations:
         for row in situation.rows:
@@ -21,7 +21,7 @@ def answer_tables(answer: Answer) -> list[Section]:
 
 def _table(answer: Answer, situation: Situation, row: AnswerRow) -> Section:
     """A row for each call style, a column for each framework."""
-    plain = Words(f"plain JAX {format_time(row.baseline.median_s)}")
+    plain = Words(f"plain JAX {format_time(row.baseline.call_s)}")
     title = f"{SUBJECTS[situation.phase]}, {in_words(row)}; {SHORT[situation.clock]}"
     rows = []
     for label in COMPARED:
@@ -34,20 +34,19 @@ def _table(answer: Answer, situation: Situation, row: AnswerRow) -> Section:
 
 
 def cell(ranking: Ranking, port: str) -> str:
-    """A time, and its ratio to the fastest's.
-
-    The fastest, and what cannot be told apart from it, are marked.
+    """A time. The fastest, and what cannot be told apart from it, are marked; a slower
+    one has its ratio to the fastest.
     """
-    b = ranking.benchmarks.get(port)
-    if b is None:
+    if port not in ranking.benchmarks:
         return "-"
-    time = format_time(b.median_s)
+    time = format_time(ranking.time_s(port))
     if port in ranking.not_compared:
         return f"({time})"
-    factor = ""
-    if port in ranking.over_leader:
-        factor = f" {factor_text(ranking.over_leader[port].comparison)}"
-    return Best(f"{time}{factor} *") if port in ranking.best else f"{time}{factor}"
+    if port in ranking.best:
+        return Best(f"{time} *")
+    if port in ranking.slower:
+        return f"{time} {factor_text(ranking.slower[port].comparison)}"
+    return time
 
 
 def factor_text(comparison: TimeComparison) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from ...common.errors import for_terminal
 from ...common.port.names import DOCUMENTED, FUNCTIONAL
 from ..analysis.answer import COMPARED, Answer, AnswerRow, Situation
-from ..analysis.benchmarks import Benchmark
 from ..analysis.ranking import Ranking
 from .answer_table import factor_text
 from .naming import CALLED, name_of
@@ -91,18 +90,15 @@ def _description(answer: Answer) -> str:
         for row in situation.rows:
             for label, ranking in row.rankings.items():
                 times = []
-                for port, b in ranking.benchmarks.items():
+                for port in ranking.benchmarks:
                     fastest = " (fastest)" if port in ranking.best else ""
-                    times.append(f"{name_of(port)} {_time(b)}{fastest}")
+                    time = format_time(ranking.time_s(port))
+                    times.append(f"{name_of(port)} {time}{fastest}")
                 texts.append(
                     f"{SUBJECTS[row.phase]}, {in_words(row)}, {LOOPS[row.clock]}, "
                     f"{CALLED[label]}: {', '.join(times)}."
                 )
     return " ".join(texts)
-
-
-def _time(b: Benchmark) -> str:
-    return format_time(b.median_s)
 
 
 def _write(axes: "Axes", x: float, y: float, text: str, **style: Any) -> None:
@@ -196,16 +192,23 @@ def _draw_column(
 
 def _longest(row: AnswerRow) -> float:
     """The time, in seconds, that the longest bar of a row stands for."""
-    ends_s = [row.baseline.median_s]
+    ends_s = [row.baseline.call_s]
     for ranking in row.rankings.values():
-        ends_s += [_interval(b)[1] for b in ranking.benchmarks.values()]
+        for port in ranking.benchmarks:
+            ends_s += _interval_s(ranking, port)
     return max(ends_s)
 
 
-def _interval(b: Benchmark) -> tuple[float, float]:
-    """The 95 % interval of a time, in seconds: that of its ratio to plain JAX's."""
-    ratio = b.comparison
-    return b.median_s * ratio.low / ratio.ratio, b.median_s * ratio.high / ratio.ratio
+def _interval_s(ranking: Ranking, port: str) -> tuple[float, float]:
+    """The 95 % interval of a time beside the fastest's, in seconds.
+
+    The fastest, and what is not compared with it, have none: both ends are the time.
+    """
+    time_s = ranking.time_s(port)
+    if port not in ranking.over_leader:
+        return time_s, time_s
+    over = ranking.over_leader[port].comparison
+    return time_s * over.low / over.ratio, time_s * over.high / over.ratio
 
 
 def _draw_bar(
@@ -219,26 +222,27 @@ def _draw_bar(
 ) -> None:
     """A bar with its interval, its time and its factor to the fastest."""
     left, middle = place
-    b = ranking.benchmarks[port]
+    time_s = ranking.time_s(port)
     scale = layout.bar_width / longest_s
     thickness = 0.62 * layout.line
     axes.barh(
         middle, layout.bar_width, thickness, left, color=INK, alpha=TRACK, linewidth=0
     )
-    axes.barh(middle, b.median_s * scale, thickness, left, color=colour, linewidth=0)
-    low_s, high_s = _interval(b)
+    axes.barh(middle, time_s * scale, thickness, left, color=colour, linewidth=0)
+    low_s, high_s = _interval_s(ranking, port)
     ends = [left + low_s * scale, left + high_s * scale]
     axes.plot(ends, [middle, middle], color=INK, linewidth=1.2, alpha=QUIET)
 
     is_best = port in ranking.best
-    time = f"({_time(b)})" if port in ranking.not_compared else _time(b)
+    time = format_time(time_s)
+    if port in ranking.not_compared:
+        time = f"({time})"
     weight = "bold" if is_best else "normal"
     size = layout.text_size
     _write(axes, left + layout.value, middle, time, size=size, weight=weight)
-    if port in ranking.over_leader:
-        factor = factor_text(ranking.over_leader[port].comparison).replace("x", "×")
-        at = left + layout.factor
-        _write(axes, at, middle, factor, size=size, weight=weight, alpha=QUIET)
+    if port in ranking.slower:
+        factor = factor_text(ranking.slower[port].comparison).replace("x", "×")
+        _write(axes, left + layout.factor, middle, factor, size=size, alpha=QUIET)
 
 
 def _draw_plain(
@@ -250,7 +254,7 @@ def _draw_plain(
     longest_s: float,
 ) -> None:
     """The line of plain JAX's time over the bars of a column."""
-    x = left + row.baseline.median_s * layout.bar_width / longest_s
+    x = left + row.baseline.call_s * layout.bar_width / longest_s
     axes.plot([x, x], span, color=INK, linewidth=1.2, linestyle=(0, (2, 2)))
 
 
@@ -269,8 +273,10 @@ def key_lines(answer: Answer) -> Iterable[str]:
     if answer.processes != 1:
         processes = f"{answer.processes} processes"
     return (
-        f"Median time of a call in {processes}. Shorter is faster.",
-        "Bold: the fastest, and all that cannot be told apart from it (95 %).",
-        "2×: times as long as the fastest. Dashed line: plain JAX.",
-        "Thin line at the end of a bar: 95 % interval.",
+        f"The time of a call, from {processes}. Shorter is faster; each size has its "
+        "own scale.",
+        "Bold: the fastest, and all that cannot be told apart from it. "
+        "2×: times as long as the fastest.",
+        "Thin line at the end of a bar: 95 % interval, beside the fastest.",
+        "Dashed line: the same GRU in plain JAX, without a framework.",
     )

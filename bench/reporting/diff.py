@@ -25,9 +25,9 @@ _VERDICT = (
     "among all arms together."
 )
 _EVERY_ARM = (
-    "old and new are median times per call. The change need not equal their quotient. "
-    "That of pure[jit] is of its time, and gets no verdict: the machine itself may "
-    "have become faster or slower."
+    "old and new are times of a call. A change is of the ratio to pure[jit], and not "
+    "their quotient. That of pure[jit] is of its time, and gets no verdict: the "
+    "machine itself may have become faster or slower."
 )
 _OF_PROOFS = (
     "Error: the largest in float64; 1e-12 is allowed. %: the largest share that other "

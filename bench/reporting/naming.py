@@ -19,6 +19,8 @@ from .numbers import count
 CALLED = {DOCUMENTED: "as documented", FUNCTIONAL: "functional"}
 #: What each framework's documentation compiles a call with.
 JITS = {"linen": "jax.jit", "nnx": "nnx.jit", "equinox": "eqx.filter_jit"}
+#: What calls or makes each framework's model in functional style.
+REBUILT = {"linen": "module.apply", "nnx": "nnx.merge", "equinox": "eqx.combine"}
 INTERRUPTED = "INTERRUPTED: not all was measured."
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from ...common.errors import for_terminal
-from .advice import Call
+from .advice import Written
 from .console import Section
 from .plots import Picture, inline
 
@@ -67,8 +67,7 @@ class Page:
     lead: Sequence[Paragraphs] = ()
     #: By how they are shown: "wide" on a desktop, "narrow" on a phone, "" on both.
     pictures: Sequence[tuple[str, Picture]] = ()
-    calls_heading: str = ""
-    calls: Sequence[Call] = ()
+    written: Written | None = None
     sections: Sequence[Section] = ()
     folds: Sequence[Fold] = ()
 

@@ -4,9 +4,10 @@ checked.
 
 from ...common.errors import listed
 from ...common.gru.kernels import STOCK
+from ...impls import get_port
 from ..analysis.answer import COMPARED, Answer
 from ..results.proof import Proof
-from .naming import INTERRUPTED, load_warnings, name_of
+from .naming import INTERRUPTED, JITS, REBUILT, is_here, load_warnings, name_of
 from .numbers import count
 
 MOST_UNTIMED = 3  # so many arms without a number are named
@@ -15,6 +16,44 @@ STAR = (
     "*: the fastest, and all that cannot be told apart from it (95 % intervals). "
     "2.0x: times as long as the fastest, as measured side by side."
 )
+
+
+#: What a call does, by phase.
+CALLS = {
+    "step": "One step is one time step of the GRU, from a state that is passed in.",
+    "train_step": (
+        "A call of training is the loss over all time steps, its gradient, and an "
+        "update by Adam."
+    ),
+}
+
+
+def title_of(answer: Answer) -> str:
+    """What was compared, in a line."""
+    names = []
+    for port in answer.ports:
+        names.append(get_port(port).title if is_here(port) else port)
+    return f"The same GRU in {listed(names)}" if names else "The same GRU, timed"
+
+
+def compared_lines(answer: Answer) -> list[str]:
+    """What is compared: what a call does, and how each framework is called."""
+    phases = {situation.phase for situation in answer.situations}
+    lines = [text for phase, text in CALLS.items() if phase in phases]
+    documented = []
+    rebuilt = []
+    for port in answer.ports:
+        if port in JITS:
+            documented.append(f"`{JITS[port]}` in {name_of(port)}")
+            rebuilt.append(f"`{REBUILT[port]}` in {name_of(port)}")
+    if not documented:
+        return lines
+    return [
+        *lines,
+        f"As documented: {', '.join(documented)}.",
+        "In functional style: `jax.jit(f)(params, x)` in all, where f puts the model "
+        f"together from its parameters: {', '.join(rebuilt)}.",
+    ]
 
 
 def warnings(answer: Answer) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import log
 
 from ...common.errors import listed
 from ...common.port.names import DOCUMENTED, FUNCTIONAL
@@ -11,7 +11,7 @@ from ..analysis.comparison import TimeComparison
 from ..analysis.ranking import Ranking
 from ..results.grouping import grouped
 from .naming import name_of
-from .numbers import from_to, times_as_long
+from .numbers import format_factor, from_to, times_as_long
 from .sizes import where
 
 #: What sentences call phases.
@@ -31,14 +31,14 @@ SHORT = {"blocked": "each call waited for", "pipelined": "calls in a loop"}
 #: How a sentence on a call style begins.
 CALLS = {
     DOCUMENTED: "As documented",
-    FUNCTIONAL: "In functional style, `jax.jit(f)(params, x)`",
+    FUNCTIONAL: "In functional style",
 }
 #: Where no framework takes more than so many times the time of the fastest, a sentence
-#: says by how much they differ instead of which is the fastest.
+#: says so instead of which is the fastest.
 NEAR = 1.15
-#: The way of calling matters more where the documented calls differ by more than this
-#: while those in functional style are near each other.
-MATTERS = 1.5
+#: The way of calling matters more where documented calls differ so many times as much,
+#: in log time, as those in functional style do.
+MATTERS = 2.0
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ def _sentences(situation: Situation) -> list[str]:
             "No answer can be given: the machine was so busy that differences of less "
             f"than {hidden} do not show. Run it again on an idle one."
         ]
+    if _calling_matters_more(rows):
+        sentences.append(
+            "How you call the model matters more than which framework you use."
+        )
     for label in COMPARED:
         of_label = [row for row in rows if _compares(row, label)]
         if of_label:
             sentences.append(_sentence(label, of_label))
     sentences += _noise(rows)
-    if _calling_matters_more(rows):
-        sentences.append(
-            "How you call the model matters more than which framework you use."
-        )
     return sentences
 
 
@@ -128,9 +128,8 @@ def _clause(rankings: Sequence[Ranking]) -> str:
         names = listed(map(name_of, _compared(rankings[0])))
         return f"no difference was found between {names}"
     if all(map(_is_near, rankings)):
-        names = listed(map(name_of, _compared(rankings[0])))
-        percent = ceil(100 * (max(ranking.spread for ranking in rankings) - 1))
-        return f"{names} differ by at most {percent} %"
+        most = format_factor(max(ranking.spread for ranking in rankings))
+        return f"no framework takes more than about {most} times as long as the fastest"
     best = rankings[0].best
     names = listed(map(name_of, best))
     if len(best) == 1:
@@ -164,10 +163,16 @@ def _noise(rows: Sequence[AnswerRow]) -> list[str]:
 
 
 def _calling_matters_more(rows: Sequence[AnswerRow]) -> bool:
-    """Whether documented calls differ much, and those in functional style hardly."""
-    if not all(_compares(row, label) for row in rows for label in COMPARED):
-        return False
-    documented = [row.rankings[DOCUMENTED] for row in rows]
-    functional = [row.rankings[FUNCTIONAL] for row in rows]
-    differ = all(ranking.spread > MATTERS for ranking in documented)
-    return differ and all(map(_is_near, functional))
+    """Whether documented calls were shown to differ, and far more than those in
+    functional style.
+    """
+    for row in rows:
+        if not all(_compares(row, label) for label in COMPARED):
+            return False
+        documented = row.rankings[DOCUMENTED]
+        functional = row.rankings[FUNCTIONAL]
+        if not documented.slower:
+            return False
+        if log(documented.spread) < MATTERS * log(functional.spread):
+            return False
+    return True

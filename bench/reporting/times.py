@@ -55,7 +55,8 @@ _OF_PROGRAMS = (
 )
 _OF_SPEEDUPS = (
     "Above 1, the arm is faster. Speedups are paired within rounds, with 95 % "
-    "intervals, so they need not equal the quotient of the medians per call."
+    "intervals. They may differ a little from the quotient of two times, each of "
+    "which is plain JAX's times a ratio."
 )
 _OF_DEVICES = (
     "The same batch is spread over the devices. Where these are parts of one CPU, the "
@@ -161,6 +162,7 @@ def _arm_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]:
         other_time = format_time(median(b.other_s))
     other_ratio = "-"
     if by_other_clock is not None:
+        other_time = format_time(by_other_clock.call_s)
         other_ratio = format_ratio(by_other_clock.comparison, by_other_clock.verdict)
     ratio = format_interval(b.comparison)
     verdict = b.verdict
@@ -168,7 +170,7 @@ def _arm_row(b: Benchmark, by_other_clock: Benchmark | None) -> tuple[str, ...]:
         other_ratio, ratio, verdict = "1", "1 (baseline)", "-"
     elif b.arm.role == "duplicate":
         verdict = "A/A"
-    time = format_time(b.median_s)
+    time = format_time(b.call_s)
     return b.name, time, other_time, other_ratio, ratio, verdict
 
 
@@ -185,9 +187,8 @@ def _arm_notes(benchmarks: list[Benchmark]) -> list[str]:
     if first.floor > NOISY_FLOOR:
         floor = f"{floor} Noisy: smaller differences cannot be seen here."
     notes = [
-        f"{rounds}, {first.steps} steps a call. Times are medians per call. Ratios are "
-        "medians within rounds, and need not equal their quotients; the last is of "
-        f"{clock} times.",
+        f"{rounds}, {first.steps} steps a call. Ratios are medians within rounds; the "
+        f"last is of {clock} times. A time is plain JAX's, times the ratio.",
         floor,
         WHAT_OTHER_IS[clock],
     ]
@@ -313,7 +314,7 @@ def _speedup_row(speedup: pairs.Speedup, costs: str) -> tuple[str, ...]:
         b.arm.phase,
         speedup.arm,
         speedup.other.name,
-        format_time(b.median_s),
+        format_time(b.call_s),
         format_interval(speedup.ratio, digits),
         speedup.verdict,
         costs,

@@ -168,7 +168,8 @@ class CallStyle:
 
     Args:
         name: as in benchmark ids; stable.
-        summary: the code that a user would write, in a line.
+        code: what a user would write, a statement in each line. `f(model, x)` is a
+            function of theirs that calls the model.
         build: (port, model, task) -> Program.
         missing: None where the installed versions have the style, else why they don't.
         labels: of LABELS; "documented" follows from the place among the port's styles.
@@ -181,7 +182,7 @@ class CallStyle:
     """
 
     name: str
-    summary: str
+    code: str
     build: "Callable[[Port, Any, Task], Program]"
     missing: Callable[[], str | None] = not_missing
     labels: tuple[str, ...] = ()

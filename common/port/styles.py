@@ -29,10 +29,10 @@ def shared_styles(
     split: Split = whole,
     *,
     name: str = FUNCTIONAL,
-    summary: str = "jax.jit(f)(model, x)",
+    split_code: str = "",
+    call_code: str = "f({}, x)",
     source: str = "",
     caution: str = "",
-    keeps_updates: bool = False,
 ) -> tuple[CallStyle, ...]:
     """The styles that a port shares with others: functional, leaves and donated.
 
@@ -41,9 +41,11 @@ def shared_styles(
     Args:
         split: parts a model into its parameters and a function that makes a model of
             them inside `jax.jit`.
-        name, summary, source: of the functional style.
+        name, source: of the functional style.
+        split_code: what a user writes to part the model into its parameters, which are
+            then called `params`; "" if the model is them.
+        call_code: what calls the model, with "{}" in place of the parameters.
         caution: of all three.
-        keeps_updates: of the leaves, where calls return what they change.
 
     >>> [(style.name, style.labels) for style in shared_styles(name="apply")]
     [('apply', ('functional',)), ('leaves', ('leaves',)), ('donated', ('donated',))]
@@ -68,10 +70,23 @@ def shared_styles(
         donate = partial(jax.jit, donate_argnums=(0, 1))
         return functional_program(port, copies, task, rebuild, jit=donate)
 
+    prepared = [split_code] if split_code else []
+    functional_code = [
+        *prepared,
+        f"call = jax.jit(lambda params, x: {call_code.format('params')})",
+        "call(params, x)",
+    ]
+    called = call_code.format("structure.unflatten(leaves)")
+    leaves_code = [
+        *prepared,
+        "leaves, structure = jax.tree.flatten(params)",
+        f"call = jax.jit(lambda leaves, x: {called})",
+        "call(leaves, x)",
+    ]
     return (
         CallStyle(
             name,
-            summary,
+            "\n".join(functional_code),
             functional,
             labels=(FUNCTIONAL,),
             source=source,
@@ -79,16 +94,15 @@ def shared_styles(
         ),
         CallStyle(
             LEAVES,
-            # The list is made once; f puts the arrays together.
-            "call = jax.jit(f); call(leaves, x)",
+            "\n".join(leaves_code),
             leaves,
             labels=(LEAVES,),
             caution=caution,
-            keeps_updates=keeps_updates,
         ),
         CallStyle(
             DONATED,
-            "jax.jit(train_step, donate_argnums=(0, 1))(params, opt_state, x, targets)",
+            "train = jax.jit(train_step, donate_argnums=(0, 1))\n"
+            "params, opt_state, loss = train(params, opt_state, x, targets)",
             donated,
             labels=(DONATED,),
             phases=("train_step",),

@@ -8,7 +8,12 @@ import msgspec
 import numpy as np
 from trigru.bench.analysis.benchmarks import Benchmark, Results
 from trigru.bench.analysis.comparison import TimeComparison
-from trigru.bench.analysis.statistics import compare, noise_floor, verdict
+from trigru.bench.analysis.statistics import (
+    compare,
+    noise_floor,
+    typical_time,
+    verdict,
+)
 from trigru.bench.results import files
 from trigru.bench.results.arm import Arm, Plan, Sized
 from trigru.bench.results.build import Build
@@ -140,6 +145,7 @@ def make_benchmark(
         comparison=TimeComparison(
             ratio, ratio if low is None else low, ratio if high is None else high
         ),
+        baseline_s=typical_time(np.asarray(time_s, float), process) / ratio,
         floor=floor,
         verdict=verdict,
     )

@@ -25,7 +25,7 @@ from trigru.bench.analysis.pairs import (
     negligible_from,
     speedups,
 )
-from trigru.bench.analysis.statistics import compare
+from trigru.bench.analysis.statistics import compare, typical_time
 from trigru.bench.analysis.timings import timings
 from trigru.bench.reporting.times import arm_tables
 
@@ -158,7 +158,7 @@ def test_a_difference_has_the_paired_interval_and_no_verdict_within_the_floor(
             (known.low, known.high), rel=1e-3
         )
         assert two.difference_low_s == pytest.approx(
-            (two.comparison.low - 1) * np.median(machine)
+            (two.comparison.low - 1) * typical_time(machine, process)
         )
 
 
@@ -271,7 +271,9 @@ def test_arms_on_several_devices_stand_in_no_other_table(rng):
     ] == pytest.approx([3.0])
     rows = timings([run])
     times = {(row.port, row.devices): row.time_s for row in rows}
-    assert times["linen", 1] == pytest.approx(np.median(run.benchmarks[2].time_s))
+    assert times["linen", 1] == pytest.approx(
+        np.median(run.benchmarks[2].time_s), rel=1e-2
+    )
     assert not [
         row for section in arm_tables(run) for row in section.rows if " on " in row[0]
     ]

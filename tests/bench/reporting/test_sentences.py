@@ -37,11 +37,11 @@ def functional(*times):
     return dict(zip(names, times, strict=True))
 
 
-CALLED = "In functional style, `jax.jit(f)(params, x)`, "
+CALLED = "In functional style, "
 
 
 def test_the_fastest_and_how_many_times_as_long_the_others_take():
-    documented, called, matters = sentences(timed({}))
+    matters, documented, called = sentences(timed({}))
     assert documented == (
         "As documented, linen is the fastest (NNX takes 3.5 times as long, Equinox "
         "1.40 times)."
@@ -54,16 +54,16 @@ def test_the_fastest_and_how_many_times_as_long_the_others_take():
 
 def test_several_that_cannot_be_told_apart():
     times = functional(1e-4, 1.3e-4, 1e-4)
-    assert sentences(timed(times))[1] == (
+    assert sentences(timed(times))[-1] == (
         f"{CALLED}linen and Equinox are the fastest and cannot be told apart (NNX "
         "takes 1.30 times as long)."
     )
 
 
-def test_small_differences_are_told_as_a_share():
+def test_small_differences_are_told_by_the_largest_factor():
     times = functional(1e-4, 1.02e-4, 1.041e-4)
-    assert sentences(timed(times))[1] == (
-        f"{CALLED}linen, NNX and Equinox differ by at most 5 %."
+    assert sentences(timed(times))[-1] == (
+        f"{CALLED}no framework takes more than about 1.04 times as long as the fastest."
     )
 
 
@@ -71,7 +71,7 @@ def test_sizes_with_different_answers_are_told_apart():
     first = timed(functional(1e-4, 1.3e-4, 1.5e-4), "tiny")
     second = timed(functional(1.3e-4, 1e-4, 1.5e-4), "question")
     third = timed(functional(1e-4, 1.6e-4, 1.2e-4), "medium")
-    assert sentences(first, second, third)[1] == (
+    assert sentences(first, second, third)[-1] == (
         f"{CALLED}with 8 and 128 units, linen is the fastest (NNX takes 1.30 to 1.60 "
         "times as long, Equinox 1.20 to 1.50 times); with 200 units, NNX is the "
         "fastest (linen takes 1.30 times as long, Equinox 1.50 times)."
@@ -80,7 +80,7 @@ def test_sizes_with_different_answers_are_told_apart():
 
 def test_the_ends_of_a_wide_interval_take_the_place_of_its_estimate():
     noisy = np.repeat([2e-4, 4e-4, 8e-4, 3e-4, 9e-4], 3)
-    (documented, *_) = sentences(timed({"nnx[nnx.jit]": noisy}))
+    _, documented, _ = sentences(timed({"nnx[nnx.jit]": noisy}))
     assert "NNX takes about " in documented
 
 
@@ -90,10 +90,9 @@ def test_a_size_that_tells_workloads_apart_is_the_number_of_sequences():
         *timed({"equinox[filter_jit]": 0.5e-4}, "medium", "step"),
     ]
     (situation,) = told(answer(make_results(benchmarks)))
-    assert situation.sentences[0].startswith(
-        "As documented, with 1 sequence, linen is the fastest"
-    )
-    assert "; with 32 sequences, Equinox is the fastest" in situation.sentences[0]
+    _, documented, _ = situation.sentences
+    assert documented.startswith("As documented, with 1 sequence, linen is the fastest")
+    assert "; with 32 sequences, Equinox is the fastest" in documented
 
 
 def test_calling_does_not_matter_more_where_functional_calls_differ_too():
@@ -108,7 +107,7 @@ def test_noise_is_told_beside_what_still_shows():
     assert (
         "The machine was busy with 200 units: differences of less than 20% do not show."
     ) in texts
-    assert "NNX takes 3.5 times as long" in texts[0]
+    assert any("NNX takes 3.5 times as long" in text for text in texts)
 
 
 def test_nothing_firm_is_said_where_noise_hides_all_differences():
@@ -124,6 +123,5 @@ def test_too_few_rounds_tell_nothing():
         benchmarks.append(make_benchmark(make_arm(name), [time_s, time_s], [0, 0]))
     assert sentences(benchmarks) == [
         "As documented: too few rounds were measured to tell.",
-        "In functional style, `jax.jit(f)(params, x)`: too few rounds were measured to "
-        "tell.",
+        "In functional style: too few rounds were measured to tell.",
     ]
