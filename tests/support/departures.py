@@ -62,6 +62,7 @@ _OF_ALL = (
 )
 _WITH_BIASES = (
     "sequence",
+    "again",
     "chunks",
     "step",
     "inference",
@@ -80,6 +81,8 @@ _WITH_BIASES = (
     "unroll",
     "vmap",
     "transform",
+    "frozen",
+    "told",
     "styles",
     "styles+training",
     "conversion",
@@ -96,11 +99,11 @@ _OF_NNX = (
     ("one orthogonal draw for the fused matrix", ("draws",)),
     (
         "can't be closed over by a transform of JAX: pass it as an argument",
-        ("export",),
+        ("export", "frozen"),
     ),
 )
 _OF_EQUINOX = (
-    ("has no lengths", ("lengths", "golden", "counted", "held", "refusals")),
+    ("has no lengths", ("lengths", "golden", "counted", "refusals")),
     ("has no episode resets", ("resets", "golden")),
     ("draws weights and biases uniformly", ("draws",)),
     ("has no option for the dtype of the computation", ("carry", "life")),

@@ -29,6 +29,7 @@ class Values:
         scale: (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE.
         lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
         resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
+        is_one_hot: whether inputs are 0 but for one feature of each step, and at the first and the last step for none.
         has_spoiled_carry: whether a carry that is reset before the first step is NaN.
         saturates: whether gates are at their ends, so that gradients are what rounding leaves of 0.
         is_asked_everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
@@ -38,6 +39,7 @@ class Values:
     scale: Callable[[str], float]
     lengths: Callable[[int, int, int], list[int]]
     resets: Callable[[Array, Array], Array]
+    is_one_hot: bool = False
     has_spoiled_carry: bool = False
     saturates: bool = False
     is_asked_everywhere: bool = False
@@ -78,10 +80,6 @@ class CallArrays:
 
 def _usual_scale(dtype: str) -> float:
     return 1.0
-
-
-def _tiny_scale(dtype: str) -> float:
-    return 1e-3
 
 
 def _saturating_scale(dtype: str) -> float:
@@ -146,12 +144,18 @@ USUAL_VALUES = Values(
     _random_resets,
     is_asked_everywhere=True,
 )
+ONE_HOT_VALUES = Values(
+    "one-hot values",
+    _usual_scale,
+    _full_lengths,
+    _all_resets,
+    is_one_hot=True,
+    has_spoiled_carry=True,
+)
 #: In this order.
 VALUES = (
     USUAL_VALUES,
-    Values(
-        "tiny values", _tiny_scale, _full_lengths, _all_resets, has_spoiled_carry=True
-    ),
+    ONE_HOT_VALUES,
     Values(
         "saturating values",
         _saturating_scale,
@@ -163,13 +167,15 @@ VALUES = (
     Values("denormal values", _denormal_scale, _long_lengths, _resets_in_padding),
     Values("zeros", _zero_scale, _no_lengths, _no_resets),
 )
-#: A compiled program is called on these last, since it has no memory.
+#: A compiled program, or a model outside of jit, is called on these last, since it has no memory.
 AGAIN = replace(USUAL_VALUES, name="usual values again")
 
 
 def values_of(case: Case) -> tuple[Values, ...]:
     """The sets of values that a case is asked about."""
-    takes_long = case.phase in ("train_step", "penalty") or case.transform == "eager"
+    if case.run == "eager":
+        return USUAL_VALUES, ONE_HOT_VALUES, AGAIN
+    takes_long = case.phase in ("train_step", "penalty")
     if takes_long or case.params != "random" or case.wide != "all":
         return (USUAL_VALUES,)
     everywhere = tuple(values for values in VALUES if values.is_asked_everywhere)
@@ -203,7 +209,8 @@ def arrays_of(case: Case) -> CallArrays:
         reset = some.resets(random, padding) if case.resets else None
         scale = some.scale(case.dtypes.inputs)
         spoiled_x = np.resize([np.nan, np.inf, -np.inf], usual_x.shape)
-        x = np.where(padding[..., None], spoiled_x, usual_x * scale)
+        x = usual_x * _one_hot(T, D) if some.is_one_hot else usual_x * scale
+        x = np.where(padding[..., None], spoiled_x, x)
         carry = usual_carry
         if some.has_spoiled_carry and reset is not None:
             # where the first step that an example runs is reset, and no padding
@@ -228,6 +235,13 @@ def arrays_of(case: Case) -> CallArrays:
         weights.astype(case.dtypes.computation),
         d_carry.astype(case.dtypes.computation),
     )
+
+
+def _one_hot(steps: int, features: int) -> Array:
+    """One of a feature of each step (T, D), 0 of all others, and at the first and the last step of all."""
+    hot = np.eye(features)[np.arange(steps) % features]
+    hot[[0, -1]] = 0
+    return hot
 
 
 def _lengths_of(case: Case, values: Values) -> Array | None:

@@ -1,5 +1,7 @@
 """How a port is called for a case, and how its answers are had: from a trace, or from XLA."""
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -39,12 +41,16 @@ def answers_of(case: Case, port: Port, arrays: CallArrays) -> list[Answers]:
     call: Any = partial(call_directly, case, port)
     if style is not None:
         call = _StyledCall(case, port, style)
+    models: tuple[Any, ...] = (model,)
+    if case.transform == "held":
+        call = partial(call, model)
+        models = ()
+    sets = len(arrays.values)
     if case.is_compiled:
-        results = _run_by_xla(case, port, call, model, arguments, len(arrays.values))
+        results = _run_by_xla(case, call, models, arguments, sets)
+        _require_same_model(case, port, model, arrays)
     else:
-        results = _evaluate_trace(
-            case, port, call, model, arguments, len(arrays.values)
-        )
+        results = _evaluate_trace(case, port, call, models, arguments, sets)
     return [named_answers(case, port, arrays, one) for one in results]
 
 
@@ -67,9 +73,9 @@ def arguments_of(
     return model, (arrays.passed, targets, arrays.d_carry, along)
 
 
-def _with_sets(model: Any) -> Any:
-    """The arrays of a model with an axis of sets of length 1."""
-    return jax.tree.map(lambda a: np.asarray(a)[None], model)
+def _with_sets(models: Any) -> Any:
+    """The arrays of models with an axis of sets of length 1."""
+    return jax.tree.map(lambda a: np.asarray(a)[None], models)
 
 
 def named_answers(case: Case, port: Port, arrays: CallArrays, results: Any) -> Answers:
@@ -103,7 +109,7 @@ def _of_examples(case: Case, port: Port, gradients: Any) -> Answers:
 
 
 def _evaluate_trace(
-    case: Case, port: Port, call: Any, model: Any, arguments: Any, sets: int
+    case: Case, port: Port, call: Any, models: Any, arguments: Any, sets: int
 ) -> list[Any]:
     def spec(array: np.ndarray) -> Any:
         # a weak type gives way to others, as that of Python's numbers
@@ -111,32 +117,66 @@ def _evaluate_trace(
         is_weak = case.arrays == "weak" and is_default
         return jax.ShapeDtypeStruct(array.shape[1:], array.dtype, weak_type=is_weak)
 
-    traced = Traced(call, model, *jax.tree.map(spec, arguments))
+    traced = Traced(call, *models, *jax.tree.map(spec, arguments))
     _require_choices(case, port, choices_of(traced.closed.jaxpr))
-    return traced.of_sets((_with_sets(model), *arguments), sets)
+    return traced.of_sets((*_with_sets(models), *arguments), sets)
 
 
 def _run_by_xla(
-    case: Case, port: Port, call: Any, model: Any, arguments: Any, sets: int
+    case: Case, call: Any, models: Any, arguments: Any, sets: int
 ) -> list[Any]:
-    if case.style is None and case.transform != "eager":
+    if case.style is None and case.run != "eager":
         call = jax.jit(call)
     results = []
-    with configured({"jax_disable_most_optimizations": case.transform != "compiled"}):
+    with configured({"jax_disable_most_optimizations": case.run != "compiled"}):
         for number in range(sets):
             passed, *others = _of_set(arguments, number)
+            given = jax.device_put(passed)
             if case.arrays == "strided":
-                passed = jax.tree.map(_strided, passed)
-            else:
-                passed = jax.device_put(passed)
-            results.append(call(model, passed, *jax.device_put(others)))
+                given = jax.tree.map(_strided, passed)
+            results.append(call(*models, given, *jax.device_put(others)))
+            _require_same_arrays(passed, given)
+            if case.run == "eager":
+                references = [weakref.ref(array) for array in jax.tree.leaves(given)]
+                del given
+                _require_released(references)
+    return results
+
+
+def _require_same_arrays(passed: Any, given: Any) -> None:
+    """Require a call to leave the arrays that it was given as they were passed."""
+    for array, after in zip(
+        jax.tree.leaves(passed), jax.tree.leaves(given), strict=True
+    ):
+        try:
+            is_same = np.asarray(after).tobytes() == array.tobytes()
+        except RuntimeError as error:
+            raise DefectError(f"a call gives up its argument: {error}") from error
+        if not is_same:
+            raise DefectError("a call writes over its argument")
+
+
+def _require_released(references: list[Any]) -> None:
+    """Require that nothing holds the arguments of a call that has ended."""
+    if any(reference() is not None for reference in references):
+        gc.collect()
+    if any(reference() is not None for reference in references):
+        raise DefectError("an argument of a call is kept alive after it")
+
+
+def _require_same_model(case: Case, port: Port, model: Any, arrays: CallArrays) -> None:
+    """Require a call to leave the model as it was; one that trains may change it, but not give it up."""
     try:
-        port.dump(model)
+        params = port.dump(model)
     except RuntimeError as error:  # its arrays were donated
         raise DefectError(
             f"after a call, the model that it began with cannot be read: {error}"
         ) from error
-    return results
+    if case.phase == "train_step":
+        return
+    for name, before in arrays.params._asdict().items():
+        if np.asarray(getattr(params, name)).tobytes() != before.tobytes():
+            raise DefectError(f"a call changes {name} of its model")
 
 
 def _of_set(arguments: Any, number: int) -> Any:
@@ -165,6 +205,8 @@ def choices_of(jaxpr: Any) -> set[Choice]:
             choices.add(("remat", True))
         elif name.startswith(("custom_jvp", "custom_vjp")):
             choices.add(("rule", name))
+        if any(equation.params.get("donated_invars", ())):
+            choices.add(("donated", True))
     return choices
 
 
@@ -179,6 +221,8 @@ def _require_choices(case: Case, port: Port, choices: set[Choice]) -> None:
     _require_choice(choices, "product", dtype)
     if case.remat:
         _require_choice(choices, "remat", True, must_occur=True)
+    if case.phase != "train_step" and ("donated", True) in choices:
+        raise DefectError("a call gives up arrays, so that no second one can follow")
     kernels = [case.kernel]
     if isinstance(port, WithKernel):
         kernels.append(port.kernel)
@@ -280,12 +324,17 @@ def _gradients(
         values = entry(model, *moved, *held)
         return scalar_of(values, weights, d_carry), values
 
-    if case.transform == "apart":
+    names = (GRADIENT, "d x", "d carry")
+    if case.transform == "held":
+        names = names[1:]
+        of_inputs = partial(scalar, model)
+        gradient = jax.grad(of_inputs, argnums=range(len(moved)), has_aux=True)
+        gradients, values = gradient(*moved)
+    elif case.transform == "apart":
         values, gradients = _apart(scalar, (model, *moved))
     else:
         differentiated = port.value_and_grad(scalar, has_aux=True)
         (_, values), gradients = differentiated(model, *moved)
-    names = (GRADIENT, "d x", "d carry")
     return values | dict(zip(names, gradients, strict=False))
 
 
@@ -323,7 +372,7 @@ def _gradient_of_model(
 
 def _entry_of(case: Case, port: Port) -> Entry:
     """The function that runs a sequence as a case says, within its transform."""
-    by_name = {"whole": _whole, "chunks": _chunks, "steps": _steps}
+    by_name = {"whole": _whole, "again": _again, "chunks": _chunks, "steps": _steps}
     entry: Entry = partial(by_name[case.entry], case, port)
     if case.transform == "checkpoint":
         return jax.checkpoint(entry)
@@ -355,10 +404,19 @@ def _whole(
         options |= {"lengths": lengths, "resets": resets}
     if case.reverse or case.time_major:
         options |= {"reverse": case.reverse, "time_major": case.time_major}
-    carry, outputs = port.apply(model, x, carry, **options)
+    if options:
+        carry, outputs = port.apply(model, x, carry=carry, **options)
+    else:
+        carry, outputs = port.apply(model, x, carry)
     if case.time_major:
         outputs = jnp.moveaxis(outputs, 0, -2)
     return {"carry": carry, "outputs": outputs}
+
+
+def _again(case: Case, port: Port, model: Any, *passed: Array) -> Answers:
+    """The sequence in one call, after another such call."""
+    _whole(case, port, model, *passed)
+    return _whole(case, port, model, *passed)
 
 
 def _chunks(
@@ -407,7 +465,7 @@ def _steps(
         x, reset = frame
         if reset is None:
             return port.step(model, x, carry)
-        return port.step(model, x, carry, reset=reset)
+        return port.step(model, x, carry=carry, reset=reset)
 
     frames = jnp.moveaxis(x, -2, 0)  # (T, *batch, D)
     if resets is not None:
@@ -466,6 +524,14 @@ class _StyledCall:
         x, *others = [array for array in passed if array is not None]
         if phase == "step":
             return _step_by_step(program, x, others[0])
+        if self._case.entry == "again" and phase != "train_step":
+            self._call(program, x, targets, others)
+        return self._call(program, x, targets, others)
+
+    def _call(
+        self, program: Program, x: Array, targets: Array, others: list[Array]
+    ) -> Any:
+        phase = self._case.phase
         if phase == "forward":
             return program.call(x, *others)
         if phase == "gradient":

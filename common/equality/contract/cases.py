@@ -55,24 +55,14 @@ DTYPES = (
 #: The dtype of arrays that are narrower than the one that is wide.
 NARROW = "float32"
 
-Entry = Literal["whole", "chunks", "steps"]
+Entry = Literal["whole", "again", "chunks", "steps"]
 Phase = Literal["gradient", "forward", "jvp", "hvp", "penalty", "train_step", "step"]
 Carry = Literal["none", "passed", "other dtype", "handed out"]
 Unroll = Literal["1", "dividing", "not dividing", "beyond"]
 Transform = Literal[
-    "jit",
-    "vmap",
-    "ensemble",
-    "checkpoint",
-    "apart",
-    "per example",
-    "compiled",
-    "quick",
-    "eager",
+    "jit", "vmap", "ensemble", "checkpoint", "apart", "held", "per example"
 ]
-#: Transforms that run as XLA compiles them, the first with all optimisations, the others with few. All others are
-#: evaluated from their trace.
-COMPILED = ("compiled", "quick", "eager")
+Run = Literal["traced", "compiled", "quick", "eager"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +75,7 @@ class Case:
     {'batch': '2x1x3', 'reverse': 'yes'}
 
     Args:
-        entry: how a sequence is run: in one call, in two, or step by step.
+        entry: how a sequence is run: in one call, in the second of two like calls, in two parts, or step by step.
         phase: what is asked: outputs, their gradients, their derivative along a direction ("jvp"), that of their
             gradients ("hvp"), the gradient of a gradient's slope ("penalty"), some train steps, or, in a call style,
             one step at a time ("step").
@@ -100,8 +90,10 @@ class Case:
         unroll: how many steps one iteration of the loop has, in its relation to T.
         remat: whether the gates are computed again in the backward pass.
         transform: what JAX does to the call. In "ensemble" there are several models, in "apart" one argument is
-            differentiated while all others are held, in "per example" each example has a gradient of its own. The last
-            three are in COMPILED.
+            differentiated while all others are held, in "held" the function has no argument for the model, and is
+            differentiated by its inputs alone, in "per example" each example has a gradient of its own.
+        run: how the answers are had: evaluated in NumPy from the "traced" program; by XLA, "compiled" with all
+            optimisations, or "quick" with few; or "eager", outside of jit.
         style: the call style, by a name or a label; None where the function is called directly.
         params: which values the parameters have: those of `arrays.params_of`.
         wide: the one kind of array that has the dtype of the case, while the others are float32; "all" for all.
@@ -126,6 +118,7 @@ class Case:
     unroll: Unroll = "1"
     remat: bool = False
     transform: Transform = "jit"
+    run: Run = "traced"
     style: str | None = None
     dtypes: Dtypes = FLOAT64
     params: Literal["random", "faint", "closed"] = "random"
@@ -137,7 +130,7 @@ class Case:
     @property
     def is_compiled(self) -> bool:
         """Whether it runs as XLA compiles it."""
-        return self.transform in COMPILED
+        return self.run != "traced"
 
     @property
     def params_dtype(self) -> str:

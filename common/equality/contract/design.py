@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...port.protocol import Port
-from .cases import COMPILED, FLOAT64, USUAL, Case, name_of
+from .cases import FLOAT64, USUAL, Case, name_of
 from .named import named_cases
 from .space import COARSE, SPACES, Factor, Space
 
@@ -105,6 +105,7 @@ SELECTIONS = (
         "entry",
         ("whole",),
     ),
+    Selection("again", "with a second call like the first", "entry", ("again",)),
     Selection("chunks", "with a sequence in two calls", "entry", ("chunks",)),
     Selection("step", "with a sequence step by step", "entry", ("steps",)),
     Selection("inference", "of forward passes alone", "phase", ("forward",)),
@@ -115,7 +116,7 @@ SELECTIONS = (
         "batch-axes",
         "with no batch axis, or several",
         "batch",
-        ((), (2, 3), (2, 1, 3)),
+        ((), (2, 3), (3, 3), (2, 1, 3)),
     ),
     Selection("long", "of more than a thousand steps", "time", (1100, 1280)),
     Selection("carry", "with a passed carry", "carry"),
@@ -135,10 +136,10 @@ SELECTIONS = (
         "frozen",
         "with the derivative of some arguments while all others are held",
         "transform",
-        ("apart",),
+        ("apart", "held"),
     ),
-    Selection("eager", "that run outside of jit", "transform", ("eager",)),
-    Selection("compiled", "that XLA compiles", "transform", COMPILED),
+    Selection("eager", "that run outside of jit", "run", ("eager",)),
+    Selection("compiled", "that XLA compiles", "run"),
     Selection("faint", "with results near 0", "params", ("faint",)),
     Selection("closed", "with gates near 0", "params", ("closed",)),
     Selection("promotion", "with one array that is wider than the others", "wide"),

@@ -102,6 +102,8 @@ def answers_to(
         answers = _evaluate(case, cast, with_gradient=case.phase == "gradient")
     if case.transform == "per example":
         answers = {n: a for n, a in answers.items() if is_of_parameters(n)}
+    if case.transform == "held":
+        answers = {n: a for n, a in answers.items() if not is_of_parameters(n)}
     if params_dtype is not None:
         for name, array in answers.items():
             if is_of_parameters(name):

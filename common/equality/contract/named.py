@@ -20,13 +20,12 @@ from .space import DESIGNED_LABELS, STYLED_PHASES
 _MASKED = Case(lengths=True, resets=True)
 _FULL = replace(_MASKED, carry="passed")
 _TRAINED = Case(phase="train_step", style=DOCUMENTED)
-_TOLD = Case(told_dtype=True, carry="passed")
 _WIDE = Case(carry="passed", phase="forward")
 
 NAMED = (
     # two batch axes; as many steps as examples, so that no shape tells axes apart
     replace(_FULL, batch=(2, 3)),
-    replace(_MASKED, batch=(2, 3), time_major=True, reverse=True),
+    replace(_MASKED, batch=(3, 3), time_major=True, reverse=True),
     replace(_MASKED, batch=(17,), time_major=True),
     Case(batch=(17,), entry="steps", resets=True, carry="passed"),
     # the initial carry that the model hands out
@@ -59,9 +58,7 @@ NAMED = (
     replace(_WIDE, wide="parameters"),
     replace(_WIDE, wide="parameters", entry="steps"),
     # a model that is told in which dtype to compute, also where arrays promote to it
-    replace(_TOLD, dtypes=FLOAT32_OF_BFLOAT16),
-    replace(_TOLD, dtypes=FLOAT32_OF_BFLOAT16, entry="steps"),
-    replace(_TOLD, entry="chunks"),
+    Case(told_dtype=True, dtypes=FLOAT32_OF_BFLOAT16, entry="steps", carry="passed"),
     Case(dtypes=BFLOAT16_OF_FLOAT32, entry="steps", resets=True, phase="forward"),
     replace(_FULL, dtypes=FLOAT16),
     # other optimisers
@@ -71,12 +68,15 @@ NAMED = (
     # outside of jit, on NumPy's arrays and JAX's
     replace(
         _FULL,
-        transform="eager",
+        run="eager",
         phase="forward",
         arrays="strided",
         reverse=True,
         lengths_dtype="uint8",
     ),
+    Case(run="eager", phase="forward"),
+    Case(run="eager", phase="forward", entry="steps", carry="passed", time=2),
+    Case(run="eager", transform="held", carry="passed", resets=True),
 )
 
 #: Cases that call styles are compiled with: dtypes, masks and kinds of loop.
@@ -136,7 +136,7 @@ OF_KERNELS = (
     Case(dtypes=BFLOAT16_OF_FLOAT32, transform="vmap"),
 )
 #: Accuracy at the sizes that people run.
-_LARGE = Case(transform="compiled", batch=(64,), time=1024, inputs=64, hidden=512)
+_LARGE = Case(run="compiled", batch=(64,), time=1024, inputs=64, hidden=512)
 SCALE = (replace(_LARGE, dtypes=FLOAT32), replace(_LARGE, dtypes=BFLOAT16))
 
 
@@ -166,8 +166,8 @@ def _cases_of_style(port: Port, style: str, phases: list[str]) -> list[Case]:
     if compiled.phase not in phases:
         compiled = replace(compiled, phase=phases[0])
     is_compared = bool(labels - {DONATED})
-    transform = "compiled" if is_compared else "quick"
-    cases = [replace(compiled, style=style, transform=transform)]
+    run = "compiled" if is_compared else "quick"
+    cases = [replace(compiled, style=style, run=run)]
     for phase in phases:
         if _labels(port, style, [phase]).isdisjoint(DESIGNED_LABELS):
             cases.append(replace(BESIDE_DESIGN[phase], style=style, phase=phase))

@@ -119,13 +119,13 @@ STYLED_PHASES = tuple(phase for phase in PHASES if phase != "step")
 
 FACTORS = (
     # what is called, and what is asked of it
-    Factor("entry", ("whole", "chunks", "steps")),
+    Factor("entry", ("whole", "again", "chunks", "steps")),
     Factor("phase", ("gradient", "forward", "jvp", "hvp", "train_step")),
     # sizes at the edges; 18 inputs are as many as 6 units have gates
     Factor("batch", ((3,), (), (1,), (2, 1, 3))),
     Factor("time", (17, 1, 2, 130)),
     Factor("inputs", (5, 1, 18)),
-    Factor("hidden", (6, 1, 33)),
+    Factor("hidden", (6, 1, 144)),
     # what is passed
     Factor("carry", ("none", "passed", "other dtype"), in_triples=True),
     Factor("lengths", (False, True), in_triples=True),
@@ -137,7 +137,8 @@ FACTORS = (
     Factor("time_major", (False, True), in_triples=True),
     Factor("unroll", ("1", "dividing", "not dividing", "beyond")),
     Factor("remat", (False, True), in_triples=True),
-    Factor("transform", ("jit", "vmap", "ensemble", "checkpoint")),
+    Factor("transform", ("jit", "vmap", "ensemble", "checkpoint", "held")),
+    Factor("told_dtype", (False, True)),
     Factor("style", (None, *DESIGNED_LABELS)),
 )
 
@@ -154,6 +155,11 @@ RULES = (
         "one step has no time axis, and no loop to unroll",
     ),
     Rule({"entry": ("chunks",)}, {"time": (17, 2, 130)}, "one step cannot be cut"),
+    Rule(
+        {"hidden": (144,)},
+        {"time": (17, 1, 2), "phase": ("gradient", "forward", "train_step")},
+        "many units take long in longdouble, and differ in few steps",
+    ),
     Rule(
         {"unroll": ("dividing",)},
         {"time": (2, 130)},
@@ -180,8 +186,13 @@ RULES = (
         "what it keeps is kept for a gradient",
     ),
     Rule(
+        {"transform": ("held",)},
+        {"phase": ("gradient", "forward")},
+        "what moves along a direction is the model, too",
+    ),
+    Rule(
         {"arrays": ("weak",)},
-        {"transform": ("jit", "vmap", "checkpoint")},
+        {"transform": ("jit", "vmap", "checkpoint", "held")},
         "an ensemble makes arrays of them",
     ),
     Rule(

@@ -118,7 +118,7 @@ def test_questions_about_one_case_are_one_task():
 
 
 def test_what_takes_longest_is_asked_first():
-    compiled = Case(transform="compiled", phase="forward")
+    compiled = Case(run="compiled", phase="forward")
     questions = [FEW[0], QuestionId(PURE, "styles", compiled)]
     assert [list(task) for task in tasks_of(questions)] == [[1], [0]]
 

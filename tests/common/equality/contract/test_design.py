@@ -91,7 +91,7 @@ def test_each_style_is_compiled_once(name):
     compiled = [
         str(style_of(case, port))
         for case in design_of(port)
-        if case.transform in ("compiled", "quick")
+        if case.run in ("compiled", "quick")
     ]
     installed = [s.name for s in port.call_styles if s.missing() is None]
     assert sorted(compiled) == sorted(installed)
