@@ -97,7 +97,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "conversion",
         "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-        "file",
+        "file; a bad file that is written or read; a frozen start with an optimizer's state",
         conversion.conversions,
     ),
     Check(
@@ -124,13 +124,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "held",
-        "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it",
+        "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it; a NaN that "
+        "is hidden, or reaches another example",
         calls.held,
     ),
     Check(
         "life",
         "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-        "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel that an argument of a call loses",
+        "(dtype, unroll, remat, kernel) that is lost on the way, or a kernel that an argument of a call loses; a "
+        "setting of JAX, or a random state of Python or NumPy, that is left changed",
         life.life,
     ),
     Check(

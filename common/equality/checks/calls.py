@@ -12,6 +12,7 @@ import numpy as np
 from ...port.compilation import jit_without_optimization
 from ...port.protocol import Port
 from ...program import evaluate
+from .. import oracle
 from .check import CARRY, CONFIG, PARAMS, RESETS, B, H, Trial, X
 
 Array = Any
@@ -47,7 +48,7 @@ def start(port: Port) -> Iterator[Trial]:
 
 
 def held(port: Port) -> Iterator[Trial]:
-    """Carries that are not finite go through padding as they are."""
+    """Carries that are not finite go through padding as they are, and a NaN goes through the steps of its example."""
     model = port.load(CONFIG, PARAMS)
     no_steps = np.zeros(B, np.int32)
     no_outputs = np.zeros((*X.shape[:2], H))
@@ -59,6 +60,16 @@ def held(port: Port) -> Iterator[Trial]:
     for what, resets in (("", None), (" with resets", RESETS)):
         run = partial(evaluate, call, model, X, ENDLESS, no_steps, resets)
         yield Trial(f"lengths 0, carry and outputs{what}", run, expected, None)
+
+    x = X.copy()
+    x[1, 2, 0] = np.nan
+    result = oracle.forward(PARAMS, x)
+
+    def call_on_nan() -> Any:
+        return jax.tree.map(np.nan_to_num, evaluate(port.apply, model, x))
+
+    spoiled = np.nan_to_num(result.carry), np.nan_to_num(result.outputs)
+    yield Trial("NaN at a step of one example, as 0", call_on_nan, spoiled)
 
 
 def counted(port: Port) -> Iterator[Trial]:

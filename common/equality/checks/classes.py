@@ -24,6 +24,7 @@ from ..contract.named import other_kernels
 from ..measurement import SAME_BOUND
 from .check import (
     CARRY,
+    DTYPES,
     LENGTHS,
     REFUSED,
     RESETS,
@@ -115,7 +116,8 @@ def of_all_kernels(port: Port, model_class: ModelClass) -> Iterator[Trial]:
     kernels = other_kernels(port)
     if FUSED in kernels:
         of_float32 = FUSED if is_fused(AUTO, "float32") else STOCK
-        for dtype, kernel in (("float32", of_float32), ("bfloat16", STOCK)):
+        for dtype in DTYPES:
+            kernel = of_float32 if dtype == "float32" else STOCK
             automatic = {"param_dtype": dtype, "kernel": AUTO}
             chosen = {"param_dtype": dtype, "kernel": kernel}
             alike = partial(_require_alike, port, model_class, dtype, automatic, chosen)
@@ -297,27 +299,26 @@ def _of_unlearned(
     start = np.zeros(H, dtypes.params)
     yield Trial("the dumped start", lambda: params.initial_carry, start, 0.0)
 
-    x = X.astype(dtypes.params)
+    x, carry = X.astype(dtypes.params), CARRY.astype(dtypes.params)
 
     def call(model: Any, x: Array) -> Any:
-        sequence = port.apply(model, x, resets=RESETS)
-        step = port.step(model, x[:, 0], reset=RESETS[:, 0])
-        return [*sequence, *step, port.initial_carry(model, (B,))]
+        results = [port.initial_carry(model, (B,))]
+        for state in (None, carry):
+            results += port.apply(model, x, state, lengths=LENGTHS, resets=RESETS)
+            results += port.step(model, x[:, 0], state, reset=RESETS[:, 0])
+        return results
 
     exact, x_64 = jax.tree.map(_in_float64, params), _in_float64(x)
-    sequence = oracle.forward(exact, x_64, resets=RESETS)
-    first = oracle.forward(exact, x_64[:, :1])
-    expected = []
-    for array in (
-        sequence.carry,
-        sequence.outputs,
-        first.carry,
-        first.carry,
-        np.zeros((B, H)),
-    ):
-        expected.append(array.astype(dtypes.computation or dtypes.params))
+    exactly = [np.zeros((B, H))]
+    for state in (None, _in_float64(carry)):
+        whole = oracle.forward(exact, x_64, state, LENGTHS, RESETS)
+        first = oracle.forward(exact, x_64[:, :1], state, None, RESETS[:, :1])
+        exactly += [whole.carry, whole.outputs, first.carry, first.carry]
+    dtype = dtypes.computation or dtypes.params
+    expected = [array.astype(dtype) for array in exactly]
     run = partial(evaluate, call, model, x)
-    yield Trial("a sequence, a step, the start", run, expected, dtypes.bound)
+    what = "the start; a sequence and a step, from it and from a carry"
+    yield Trial(what, run, expected, dtypes.bound)
 
     if dtypes.params == "float64":
 

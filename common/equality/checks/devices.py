@@ -50,7 +50,8 @@ def on_all_devices(port: Port) -> Iterator[Trial]:
 def on_one_device(port: Port) -> Iterator[Trial]:
     """On a mesh of one device, JAX tells arrays that vary over it from those that do not.
 
-    Each way of passing arguments in a `jax.shard_map` has a trace: JAX refuses a loop whose carry begins to vary.
+    Each way of passing arguments has a trace, also such as are the same on all devices beside inputs that vary: JAX
+    refuses a loop whose carry begins to vary.
     """
     # without it, all of the check would not be offered by an older JAX, which has none of these
     yield Trial("an older JAX", _do_nothing)
@@ -58,15 +59,16 @@ def on_one_device(port: Port) -> Iterator[Trial]:
     for spread in (EXPLICIT, MAPPED):
         run = partial(_answer_on_one, port, full, spread)
         yield Trial(spread, run, answers_to_one(full))
-    with suppress(NotOfferedError):
-        yield from _traces_in_shard_map(port, _mesh(MAPPED, jax.devices()[:1]))
+    for spread in (EXPLICIT, MAPPED):
+        with suppress(NotOfferedError):
+            yield from _traces(port, spread, _mesh(spread, jax.devices()[:1]))
 
 
 def _do_nothing() -> None:
     pass
 
 
-def _traces_in_shard_map(port: Port, mesh: Any) -> Iterator[Trial]:
+def _traces(port: Port, spread: str, mesh: Any) -> Iterator[Trial]:
     for entry, has_carry, has_masks in product(
         ("whole", "steps"), (False, True), (False, True)
     ):
@@ -85,12 +87,40 @@ def _traces_in_shard_map(port: Port, mesh: Any) -> Iterator[Trial]:
             specs.append(P())
         for spec in specs:
             of_passed = (P(AXIS), spec, spec, spec)
-            mapped = jax.shard_map(
-                call, mesh=mesh, in_specs=(P(), of_passed), out_specs=P(AXIS)
-            )
             levels = ", ".join(case.levels())
-            what = f"{entry}, {levels}: no trace in a jax.shard_map"
-            yield Trial(what, partial(jax.eval_shape, mapped, model, passed))
+            what = f"{entry}, {levels}: no trace with {spread}"
+            if spread == EXPLICIT:
+                run = partial(_trace_on, mesh, call, model, passed, of_passed)
+            else:
+                mapped = jax.shard_map(
+                    call, mesh=mesh, in_specs=(P(), of_passed), out_specs=P(AXIS)
+                )
+                run = partial(jax.eval_shape, mapped, model, passed)
+            yield Trial(what, run)
+
+
+def _trace_on(
+    mesh: Any, call: Any, model: Any, passed: tuple[Any, ...], specs: tuple[P, ...]
+) -> None:
+    """Trace a call of a model that is whole on all devices of a mesh of explicit axes."""
+
+    def on_mesh(spec: P, array: Any) -> jax.ShapeDtypeStruct:
+        sharding = NamedSharding(mesh, spec)
+        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+    placed = []
+    for array, spec in zip(passed, specs, strict=True):
+        placed.append(None if array is None else on_mesh(spec, array))
+    whole_model = jax.tree.map(partial(on_mesh, P()), model)
+    try:
+        with jax.set_mesh(mesh):
+            jax.eval_shape(call, whole_model, tuple(placed))
+    except ValueError as error:
+        if "Mapped away dimension" not in str(error):
+            raise
+        raise NotOfferedError(
+            "JAX maps no arrays that are spread differently"
+        ) from error
 
 
 def _mesh(spread: str, devices: Any) -> Any:

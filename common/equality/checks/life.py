@@ -6,6 +6,7 @@ same of every call and call style.
 
 import copy
 import pickle
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -65,10 +66,27 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 def life(port: Port) -> Iterator[Trial]:
     """A model that is made, loaded or copied stays what it is, and so it does in each call."""
+    yield Trial("what it leaves changed", partial(_require_same_settings, port))
     yield from _origins(port)
     yield from _copies(port)
     yield from _differences(port)
     yield from _calls(port)
+
+
+def _require_same_settings(port: Port) -> None:
+    """Require that to make, load and call a model changes nothing that others share."""
+    config = PLAIN.config()
+    before = _settings()
+    evaluate(partial(port.make, config), jax.random.key(0))
+    _, model, (passed, *_) = one_set(PLAIN, port)
+    evaluate(port.apply, model, passed[0])
+    if _settings() != before:
+        raise DefectError("a setting of JAX or a random state is another one")
+
+
+def _settings() -> Any:
+    state = pickle.dumps(np.random.get_state())
+    return dict(jax.config.values), random.getstate(), state
 
 
 def _origins(port: Port) -> Iterator[Trial]:

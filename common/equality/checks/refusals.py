@@ -199,6 +199,9 @@ GOOD_LENGTHS = (
     np.array([2**40, 2**32 + 2, -1]),  # more than 32 bits hold
     np.array([2**63, 2**64 - 1, 2], np.uint64),  # more than int64 holds
     LENGTHS.astype("int4"),
+    LENGTHS.astype("int16"),
+    LENGTHS.astype("uint16"),
+    LENGTHS.astype("uint32"),
 )
 #: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
