@@ -12,13 +12,17 @@ from trigru.impls.pure import PORT
 def test_a_planted_fault_is_noticed_by_the_check_that_is_there_for_it(fault):
     """The port without the fault passes what the port with it fails."""
     examiner = Examiner(shrink=False)
-    for port, check, row in questions([fault.port], DTYPES, get_checks(fault.check)):
-        measurement = examiner.ask(port, check, row)
-        if measurement.offered and not measurement.passed:
-            break
-    else:
-        pytest.fail(f"no question of the check {fault.check} noticed {fault.what}")
-    assert examiner.ask(PORT, check, row).passed
+    with pytest.MonkeyPatch.context() as patching:
+        if fault.replaced is not None:
+            patching.setattr(*fault.replaced)
+        for question in questions([fault.port], DTYPES, get_checks(fault.check)):
+            measurement = examiner.ask(*question)
+            if measurement.offered and not measurement.passed:
+                break
+        else:
+            pytest.fail(f"no question of the check {fault.check} noticed {fault.what}")
+    _, check, case = question
+    assert examiner.ask(PORT, check, case).passed
 
 
 def test_every_check_has_a_fault():
