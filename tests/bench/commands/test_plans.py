@@ -19,7 +19,7 @@ from trigru.bench.results.arm import Plan, Sized
 from trigru.common.equality.checks import CHECKS
 from trigru.common.errors import InputError
 
-FIRST_LOOK = ("documented", "leaves", "nnx.jit-tree", "jit_partial", "functional")
+FIRST_LOOK = ("documented", "nnx.jit-tree", "jit_partial", "functional", "leaves")
 QUICK = " ".join(QUICK_WORKLOADS)
 STANDARD = "tiny question utterances medium large"
 ALL = "forward train_step step"
