@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from ...common.errors import either
 from ...common.port.names import PHASES
-from ..processes.jax_start import check_jax
+from ..processes.environment import check_jax
 from ..reporting.console import ReportFormat
 from . import arguments
 from .arguments import Commands, Names
@@ -59,10 +59,8 @@ def compare(
         Names,
         Option(
             "--port",
-            help=(
-                "Time only this port: pure, linen, nnx, equinox or an installed "
-                "one. Can be repeated. Default: all ports."
-            ),
+            help="Time only this port: pure, linen, nnx, equinox or an installed "
+            "one. Can be repeated. Default: all ports.",
         ),
     ] = None,
     workloads: arguments.Workloads = None,
@@ -70,55 +68,45 @@ def compare(
         Names,
         Option(
             "--size",
-            help=(
-                "Time the sizes of your model, such as "
-                "inputs=20,hidden=200,batch=1,time=50, with the options of --quick. "
-                "Several values, such as hidden=8,32,128, show how the time depends "
-                "on the size. Can be repeated."
-            ),
+            help="Time the sizes of your model, such as "
+            "inputs=20,hidden=200,batch=1,time=50, with the options of --quick. "
+            "Several values, such as hidden=8,32,128, show how the time depends "
+            "on the size. Can be repeated.",
         ),
     ] = None,
     phases: Annotated[
         Names,
         Option(
             "--phase",
-            help=(
-                f"Time only this phase: {either(PHASES)}. Can "
-                "be repeated. Default: forward, train_step and step; with --quick "
-                "train_step and step; with another --kernel or with --devices "
-                "forward and train_step."
-            ),
+            help=f"Time only this phase: {either(PHASES)}. Can "
+            "be repeated. Default: forward, train_step and step; with --quick "
+            "train_step and step; with another --kernel or with --devices "
+            "forward and train_step.",
         ),
     ] = None,
     styles: Annotated[
         Names,
         Option(
             "--style",
-            help=(
-                "Time only this call style. The names documented and functional "
-                "stand for one style of each port. Can be repeated."
-            ),
+            help="Time only this call style. The names documented and functional "
+            "stand for one style of each port. Can be repeated.",
         ),
     ] = None,
     kernels: Annotated[
         Names,
         Option(
             "--kernel",
-            help=(
-                "Time this kernel: stock or fused. fused is compared with stock in "
-                "the first call style of each port, or in those of --style. Can be "
-                "repeated. Default: stock."
-            ),
+            help="Time this kernel: stock or fused. fused is compared with stock in "
+            "the first call style of each port, or in those of --style. Can be "
+            "repeated. Default: stock.",
         ),
     ] = None,
     quick: Annotated[
         bool,
         Option(
             "--quick",
-            help=(
-                "Take a first look, with fewer workloads, phases, styles, processes "
-                "and checks."
-            ),
+            help="Take a first look, with fewer workloads, phases, styles, processes "
+            "and checks.",
         ),
     ] = False,
     processes: Annotated[
@@ -126,57 +114,44 @@ def compare(
         Option(
             min=1,
             max=1000,
-            help=(
-                "Measure everything in so many fresh processes. Default: 10, with "
-                "--quick 4."
-            ),
+            help="Measure everything in so many fresh processes. Default: 10, with "
+            "--quick 4.",
         ),
     ] = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
         Option(
-            "--dtype",
-            help=("Compute in this dtype. The parameters stay in float32."),
+            help="Compute in this dtype. The parameters stay in float32.",
         ),
     ] = "float32",
     precision: Annotated[
         Literal["highest", "high", "default"],
         Option(
-            "--precision",
-            help=(
-                "Compute float32 matrix products in this precision of JAX. On an "
-                "accelerator, high and default round."
-            ),
+            help="Compute float32 matrix products in this precision of JAX. On an "
+            "accelerator, high and default round.",
         ),
     ] = "highest",
     devices: Annotated[
         str | None,
         Option(
-            "--devices",
-            help=(
-                "Also spread the batch over so many devices, such as 1,2,4. On a "
-                "CPU, these are parts of it. Default: 1."
-            ),
+            help="Also spread the batch over so many devices, such as 1,2,4. On a "
+            "CPU, these are parts of it. Default: 1.",
         ),
     ] = None,
     no_proof: Annotated[
         bool,
         Option(
             "--no-proof",
-            help=(
-                "Time without the checks of `trigru verify`. The first results of "
-                "each program are still compared with the reference in NumPy."
-            ),
+            help="Time without the checks of `trigru verify`. The first results of "
+            "each program are still compared with the reference in NumPy.",
         ),
     ] = False,
     fresh: Annotated[
         bool,
         Option(
             "--fresh",
-            help=(
-                "Delete an unfinished run in the folder. Without this option, the "
-                "run is continued."
-            ),
+            help="Delete an unfinished run in the folder. Without this option, the "
+            "run is continued.",
         ),
     ] = False,
     details: arguments.Details = False,
@@ -243,21 +218,17 @@ def verify(
         Names,
         Option(
             "--dtype",
-            help=(
-                "Check only in this dtype. float64 shows whether it is the same "
-                "function; float32, bfloat16 and float16 show whether it is "
-                "accurate. Can be repeated."
-            ),
+            help="Check only in this dtype. float64 shows whether it is the same "
+            "function; float32, bfloat16 and float16 show whether it is "
+            "accurate. Can be repeated.",
         ),
     ] = None,
     checks: Annotated[
         Names,
         Option(
             "--check",
-            help=(
-                "Run only this check. Can be repeated. Default: all checks that run "
-                "by default."
-            ),
+            help="Run only this check. Can be repeated. Default: all checks that run "
+            "by default.",
         ),
     ] = None,
     kernels: Annotated[
@@ -273,22 +244,17 @@ def verify(
         Option(
             min=2,
             max=64,
-            help=(
-                "Also spread the batch over so many devices: parts of a CPU, or all "
-                "accelerators."
-            ),
+            help="Also spread the batch over so many devices: parts of a CPU, or all "
+            "accelerators.",
         ),
     ] = None,
     hosts: Annotated[
         str | None,
         Option(
-            "--hosts",
-            help=(
-                "Check the devices of several hosts together. Pass auto where JAX "
-                "finds the hosts (SLURM, Open MPI, Kubernetes, Cloud TPU). "
-                "Elsewhere pass the first host's HOST:PORT, the number of hosts and "
-                "the number of this host, such as 10.0.0.1:8476,2,0."
-            ),
+            help="Check the devices of several hosts together. Pass auto where JAX "
+            "finds the hosts (SLURM, Open MPI, Kubernetes, Cloud TPU). "
+            "Elsewhere pass the first host's HOST:PORT, the number of hosts and "
+            "the number of this host, such as 10.0.0.1:8476,2,0.",
         ),
     ] = None,
 ) -> None:
@@ -330,37 +296,29 @@ def port(
         list[str],
         Argument(
             metavar="FILE...",
-            help=(
-                "A Python file with the names reference, candidate and x. Or two "
-                "files, as old.py:name new.py:name. The files are run."
-            ),
+            help="A Python file with the names reference, candidate and x. Or two "
+            "files, as old.py:name new.py:name. The files are run.",
         ),
     ],
     inputs: Annotated[
         str | None,
         Option(
-            "--inputs",
             help="Take the inputs from FILE:NAME. Default: x of the last file.",
         ),
     ] = None,
     save: Annotated[
         Path | None,
         Option(
-            "--save",
-            help=(
-                "Write the candidate with the parameters of the reference to this "
-                ".safetensors, .msgpack or .eqx file."
-            ),
+            help="Write the candidate with the parameters of the reference to this "
+            ".safetensors, .msgpack or .eqx file.",
         ),
     ] = None,
     time: Annotated[
         bool,
         Option(
             "--time",
-            help=(
-                "Also time a forward pass and a training step with SGD of both "
-                "models, if they are the same function."
-            ),
+            help="Also time a forward pass and a training step with SGD of both "
+            "models, if they are the same function.",
         ),
     ] = False,
     format: arguments.TextOrJson = "text",
@@ -395,41 +353,30 @@ def convert(
     to: Annotated[
         str | None,
         Option(
-            "--to",
-            help=(
-                "Write this layout: canonical, linen, nnx, equinox or torch. "
-                "Default: the only layout that a file of this type can hold."
-            ),
+            help="Write this layout: canonical, linen, nnx, equinox or torch. "
+            "Default: the only layout that a file of this type can hold.",
         ),
     ] = None,
     at: Annotated[
         Names,
         Option(
-            "--at",
-            help=(
-                "Convert the GRU at this place of a larger file, such as "
-                "params.GRU_0. Can be repeated with --whole."
-            ),
+            help="Convert the GRU at this place of a larger file, such as "
+            "params.GRU_0. Can be repeated with --whole.",
         ),
     ] = None,
     name: Annotated[
         Names,
         Option(
-            "--name",
-            help=(
-                "Read an array under a name of your own, such as weight_ih=Wi. Can "
-                "be repeated."
-            ),
+            help="Read an array under a name of your own, such as weight_ih=Wi. Can "
+            "be repeated.",
         ),
     ] = None,
     whole: Annotated[
         bool,
         Option(
             "--whole",
-            help=(
-                "Also write the other arrays of the file. Without --at, every GRU "
-                "is converted."
-            ),
+            help="Also write the other arrays of the file. Without --at, every GRU "
+            "is converted.",
         ),
     ] = False,
 ) -> None:
@@ -459,10 +406,8 @@ def report(
         list[Path],
         Argument(
             metavar="RESULTS",
-            help=(
-                "Results of `trigru compare`: folders, files results.json, or a "
-                "file results.partial.jsonl of a run that is not finished."
-            ),
+            help="Results of `trigru compare`: folders, files results.json, or a "
+            "file results.partial.jsonl of a run that is not finished.",
         ),
     ],
     format: Annotated[
@@ -497,11 +442,9 @@ def snapshot(
         Path | None,
         Argument(
             metavar="[FILE]",
-            help=(
-                "Take a snapshot of the models in this file, which is written as "
-                "for `trigru port`. One model is enough. Default: trigru's models "
-                "and the parts of the frameworks."
-            ),
+            help="Take a snapshot of the models in this file, which is written as "
+            "for `trigru port`. One model is enough. Default: trigru's models "
+            "and the parts of the frameworks.",
         ),
     ] = None,
     ports: arguments.Ports = None,
@@ -543,41 +486,37 @@ def diff(
         Path,
         Argument(
             metavar="OLD",
-            help=("The older folder, of `trigru snapshot` or of `trigru compare`."),
+            help="The older folder, of `trigru snapshot` or of `trigru compare`.",
         ),
     ],
     new: Annotated[
         Path | None,
-        Argument(metavar="NEW", help=("The newer folder. Leave it out with --now.")),
+        Argument(metavar="NEW", help="The newer folder. Leave it out with --now."),
     ] = None,
     now: Annotated[
         bool,
         Option(
             "--now",
-            help=("Compare OLD with what is installed now."),
+            help="Compare OLD with what is installed now.",
         ),
     ] = False,
     candidates: Annotated[
         Names,
         Option(
             "--with",
-            help=(
-                "With --now, compare this instead of what is installed: a version "
-                "such as flax==0.12.0, the folder of a clone, a wheel, or a commit "
-                "such as git+file:///home/me/flax@main. It gets an environment of "
-                "its own. Can be repeated."
-            ),
+            help="With --now, compare this instead of what is installed: a version "
+            "such as flax==0.12.0, the folder of a clone, a wheel, or a commit "
+            "such as git+file:///home/me/flax@main. It gets an environment of "
+            "its own. Can be repeated.",
         ),
     ] = None,
     fail_on: Annotated[
         str | None,
         Option(
             "--fail-on",
-            help=(
-                "Fail at these kinds of changes between snapshots, such as "
-                "function,draws. Or pass all or none. The kind better never fails. "
-                "Default: all but memory, bits and program."
-            ),
+            help="Fail at these kinds of changes between snapshots, such as "
+            "function,draws. Or pass all or none. The kind better never fails. "
+            "Default: all but memory, bits and program.",
         ),
     ] = None,
     fail_above: Annotated[
@@ -592,17 +531,12 @@ def diff(
         bool,
         Option(
             "--anyway",
-            help=(
-                "Compare two runs even if one lacks some programs or was "
-                "interrupted, or if the device or flags differ."
-            ),
+            help="Compare two runs even if one lacks some programs or was "
+            "interrupted, or if the device or flags differ.",
         ),
     ] = False,
     details: arguments.Details = False,
     format: arguments.FindingsFormat = "text",
-    output: Annotated[
-        Path | None, arguments.output_folder("Write diff.html into this folder.")
-    ] = None,
 ) -> None:
     """Show what changed between two snapshots, or what got slower between two runs.
 
@@ -623,7 +557,6 @@ def diff(
         anyway=anyway,
         details=details,
         format=format,
-        output=output,
     )
 
 
@@ -633,28 +566,23 @@ def matrix(
         Names,
         Argument(
             metavar="SET",
-            help=(
-                'Version sets: versions such as "jax==0.6.2 flax==0.11.2", a day '
-                "such as 2025-01-31, the folder of a clone, or a commit such as "
-                "git+file:///home/me/flax@main."
-            ),
+            help='Version sets: versions such as "jax==0.6.2 flax==0.11.2", a day '
+            "such as 2025-01-31, the folder of a clone, or a commit such as "
+            "git+file:///home/me/flax@main.",
         ),
     ] = None,
     first: Annotated[
         str | None,
         Option(
             "--from",
-            help=(
-                "Start at this day or month, and take the newest releases of the "
-                "frameworks on each day."
-            ),
+            help="Start at this day or month, and take the newest releases of the "
+            "frameworks on each day.",
         ),
     ] = None,
     every: Annotated[
         str,
         Option(
-            "--every",
-            help=("Leave so much time between two days: 2months, week or 10days."),
+            help="Leave so much time between two days: 2months, week or 10days.",
         ),
     ] = "2months",
     ports: arguments.Ports = None,
@@ -696,30 +624,25 @@ def bisect(
     good: Annotated[
         str,
         Argument(
-            metavar="GOOD", help=("A version set that is good: a day, or versions.")
+            metavar="GOOD", help="A version set that is good: a day, or versions."
         ),
     ],
     bad: Annotated[
-        str, Argument(metavar="BAD", help=("A later version set that is bad."))
+        str, Argument(metavar="BAD", help="A later version set that is bad.")
     ],
     command: Annotated[
         Names,
         Argument(
             metavar="COMMAND",
-            help=(
-                "A command that is run in each environment, after --. Its exit code "
-                "0 means good, 125 means skip."
-            ),
+            help="A command that is run in each environment, after --. Its exit code "
+            "0 means good, 125 means skip.",
         ),
     ] = None,
     fact: Annotated[
         str | None,
         Option(
-            "--fact",
-            help=(
-                "Look for this kind of change, such as function, draws, tree, calls "
-                "or bits."
-            ),
+            help="Look for this kind of change, such as function, draws, tree, calls "
+            "or bits.",
         ),
     ] = None,
     ports: arguments.Ports = None,
@@ -728,7 +651,7 @@ def bisect(
         Names,
         Option(
             "--with",
-            help=("Also install this package, which COMMAND needs. Can be repeated."),
+            help="Also install this package, which COMMAND needs. Can be repeated.",
         ),
     ] = None,
     format: arguments.FindingsFormat = "text",

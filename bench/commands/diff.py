@@ -25,7 +25,6 @@ from ..upgrades.diff import (
 from ..upgrades.environments import Environments
 from ..upgrades.snapshot_file import is_snapshot, load
 from .arguments import Names
-from .report import diff_page, write_page
 from .user_files import models_of
 
 
@@ -39,7 +38,6 @@ def diff(
     anyway: bool,
     details: bool,
     format: Format,
-    output: Path | None,
 ) -> None:
     """Compare what two folders hold: snapshots, runs or both.
 
@@ -50,10 +48,6 @@ def diff(
     if candidates and not now:
         raise typer.BadParameter("--with is of --now.")
     kinds = read_kinds(fail_on)
-    if output is not None and (new is None or _are_snapshots(old, new)):
-        raise InputError(
-            "--output writes a page of two runs, and these are snapshots: leave it out."
-        )
 
     with answered(format, "trigru diff"):
         if new is None:
@@ -69,7 +63,7 @@ def diff(
                     fail_above=fail_above,
                     anyway=anyway,
                 )
-                comparisons.append(_diff_runs(runs, output))
+                comparisons.append(_diff_runs(runs))
     _show(comparisons, details, format)
 
     codes = {comparison.code for comparison in comparisons} - {0}
@@ -79,15 +73,12 @@ def diff(
 
 def _have_snapshots(old: Path, new: Path) -> bool:
     """Whether snapshots are compared: both have one, or one has nothing else."""
-    have_both = is_snapshot(old) and is_snapshot(new)
-    return have_both or _are_snapshots(old, new)
-
-
-def _are_snapshots(old: Path, new: Path) -> bool:
-    """Whether one is a folder with a snapshot, and no run."""
-    return any(
-        is_snapshot(folder) and not (folder / FILE).is_file() for folder in (old, new)
-    )
+    if is_snapshot(old) and is_snapshot(new):
+        return True
+    for folder in (old, new):
+        if is_snapshot(folder) and not (folder / FILE).is_file():
+            return True
+    return False
 
 
 def _have_results(old: Path, new: Path) -> bool:
@@ -113,10 +104,8 @@ def _diff_now(
         return diff_snapshots(before, load(folder), fail_on)
 
 
-def _diff_runs(runs: Diff, output: Path | None) -> Comparison:
+def _diff_runs(runs: Diff) -> Comparison:
     check_comparable(runs)
-    if output is not None:
-        write_page(output / "diff.html", diff_page(runs))
     findings: list[Finding] = []
     for proof in runs.lost_proofs:
         text = f"no longer equal: {', '.join(proof.newly_failed)}"

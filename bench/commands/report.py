@@ -7,15 +7,11 @@ import typer
 
 from ...common.errors import InputError
 from ...common.files import write_whole
-from ..analysis.diff import Diff
 from ..analysis.merge import load
 from ..reporting.answer import run_markdown, show_run
 from ..reporting.answer_page import answer_page
 from ..reporting.console import ReportFormat, say, show_lines
-from ..reporting.diff import diff_tables, outcome
 from ..reporting.exports import runs_csv, runs_json
-from ..reporting.naming import origin_lines
-from ..reporting.page import Page, Paragraphs, html_of, origin_fold
 
 PAGE = "report.html"
 
@@ -62,20 +58,6 @@ def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
         show_run(run, details=details)
         if output is not None:
             write_page(output / PAGE, answer_page(run))
-
-
-def diff_page(diff: Diff) -> str:
-    """The page of what changed between two runs."""
-    origin = []
-    for name, run in (("OLD", diff.old), ("NEW", diff.new)):
-        origin += [f"{name}: {line}" for line in origin_lines(run)]
-    page = Page(
-        "What changed between two runs",
-        lead=[Paragraphs(outcome(diff))],
-        sections=diff_tables(diff),
-        folds=[origin_fold(origin)],
-    )
-    return html_of(page)
 
 
 def write_page(path: Path, page: str) -> None:
