@@ -12,10 +12,9 @@ import typer
 from typer import Option
 from typer.core import TyperGroup
 
-from ...common.errors import for_terminal
+from ..processes.environment import check_jax
 from ..processes.interrupts import listening, raise_if_interrupted
-from ..processes.jax_start import check_jax
-from ..reporting.console import Format, say, shortened
+from ..reporting.console import Format, say
 
 
 class Commands(TyperGroup):
@@ -27,14 +26,6 @@ class Commands(TyperGroup):
     def make_context(self, *args: Any, **extra: Any) -> Any:
         with _ending_as_documented():
             return super().make_context(*args, **extra)
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that arguments name; ends if they are not UTF-8."""
-        for word in args:
-            if not _is_unicode(word):
-                shown = for_terminal(word.encode(errors="backslashreplace").decode())
-                ctx.fail(f"an argument is not UTF-8: {shown}")
-        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         with listening(), _ending_as_documented():
@@ -48,17 +39,9 @@ class Commands(TyperGroup):
             return result
 
 
-def _is_unicode(word: str) -> bool:
-    """Whether Python could decode all bytes of an argument."""
-    return not any("\udc80" <= letter <= "\udcff" for letter in word)
-
-
 @contextmanager
 def _ending_as_documented() -> Iterator[None]:
-    """Exit with 141 if the reader of stdout has left.
-
-    Of an argument that is refused, no more is repeated than shows which it is.
-    """
+    """Exit with 141 if the reader of stdout has left."""
     try:
         yield
     except (BrokenPipeError, SystemExit) as error:
@@ -70,11 +53,6 @@ def _ending_as_documented() -> Iterator[None]:
         with open(os.devnull, "wb") as nowhere:  # what is left to flush goes there
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise typer.Exit(141) from None  # 128 + SIGPIPE
-    except Exception as error:
-        message = getattr(error, "message", None)
-        if isinstance(message, str):  # typer's own errors have one
-            error.message = shortened(message)  # pyright: ignore[reportAttributeAccessIssue]
-        raise
 
 
 def refuse_with(option: str, others: Mapping[str, object], reason: str) -> None:

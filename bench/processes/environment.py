@@ -1,12 +1,41 @@
 """What child processes are started with: the interpreter, variables, and cores."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from ...common.errors import TrigruError
+
 #: The variable with the process id of a child's parent.
 PARENT = "TRIGRU_PARENT"
+#: Beginnings of variables that could keep JAX from starting.
+OF_JAX = ("JAX_", "XLA_", "CUDA_VISIBLE_DEVICES", "TF_XLA_FLAGS", "LIBTPU_")
+
+
+class JaxEnvironmentError(TrigruError):
+    """JAX does not start with the settings of the environment."""
+
+
+def check_jax() -> None:
+    """Start JAX in a child, if a variable of the environment could keep it from that.
+
+    Raises a JaxEnvironmentError with JAX's own message.
+    """
+    settings = []
+    for name, value in sorted(os.environ.items()):
+        if name.startswith(OF_JAX):
+            settings.append(f"{name}={value}")
+    if not settings:
+        return
+    command = interpreter("-c", "import jax; jax.devices()")
+    child = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if child.returncode:
+        message = child.stderr.strip().rpartition("\n")[2]
+        raise JaxEnvironmentError(
+            f"JAX does not start with {', '.join(settings)}: {message[:500]}"
+        )
 
 
 def interpreter(*arguments: str, python: str | None = None) -> list[str]:

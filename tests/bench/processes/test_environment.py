@@ -4,6 +4,8 @@ import os
 
 import pytest
 from trigru.bench.processes.environment import (
+    JaxEnvironmentError,
+    check_jax,
     parts_of_cpu,
     shared_memory,
     with_variables,
@@ -43,3 +45,11 @@ def test_variables_are_there_within_the_context_alone(monkeypatch):
     with with_variables({"TRIGRU_TEST": "1"}):
         assert os.environ["TRIGRU_TEST"] == "1"
     assert "TRIGRU_TEST" not in os.environ
+
+
+def test_the_message_of_a_jax_that_does_not_start_is_passed_on(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "no_such_platform")
+    with pytest.raises(JaxEnvironmentError, match="'no_such_platform'"):
+        check_jax()
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    check_jax()
