@@ -1,7 +1,6 @@
 """Files of trigru: a good one of each format, and what changes their content."""
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -102,33 +101,6 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
     content, close = opened(path.read_bytes())
     change(content)
     path.write_bytes(close(content))
-
-
-def with_text(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """A file with another text of its JSON."""
-    if content.startswith(b"{"):
-        return change(content)
-    arrays, text = decode(content)
-    return to_bytes(arrays, {RECORD: change(text).decode(), DTYPES: "{}"})
-
-
-def formatted_anew(text: bytes) -> bytes:
-    """The same JSON with other whitespace, ends of lines, order of keys, and forms of
-    numbers.
-    """
-    if text.startswith(b'{"type"'):
-        style = {"separators": (" , ", " : "), "sort_keys": True}
-        return b"".join(
-            json.dumps(json.loads(line), **style).encode() + b"\r\n"
-            for line in text.splitlines()
-        )
-    text = (
-        json.dumps(json.loads(text), indent=2, sort_keys=True)
-        .replace("\n", "\r\n")
-        .encode()
-        + b"\r\n"
-    )
-    return re.sub(rb"(: \d+\.\d+)(?=[,\r])", rb"\g<1>0", text)
 
 
 def opened(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:

@@ -9,7 +9,6 @@ import sys
 
 import msgspec
 import pytest
-from support.files import at, rewrite
 from support.processes import AGAIN, LINEN, PURE, FakeProcesses, ignore, journal_at
 from support.runs import (
     MACHINE,
@@ -137,34 +136,6 @@ def test_the_commit_is_trigrus_own(path):
             "project",
             "branch",
         }, "pytest-benchmark's"
-
-
-#: By the place of a record in the file, what it must have.
-FACTS = {
-    "": "trigru",
-    "trigru": "begun started untimed samples facts interruptions ended schema",
-    "trigru begun": "plan arms untimed equality backend command load",
-    "trigru begun plan": "workloads phases ports styles kernels processes rounds "
-    "sample_time_s",
-    "trigru begun arms 0": "workload phase dtype division port style kernel role copy",
-    "trigru started 0": "machine",
-    "trigru facts 2": "arm process calls steady device backend gate leaves build "
-    "program",
-    "trigru ended": "datetime load",
-}
-
-
-@pytest.mark.parametrize("place", FACTS)
-def test_a_file_that_lacks_a_fact_does_not_load(path, place):
-    for fact in FACTS[place].split():
-        save(RESULTS, path)
-        rewrite(path, at(place, lambda content, fact=fact: content.pop(fact)))
-        with pytest.raises(
-            ResultsFileError,
-            match=f"missing required (field|argument).*{fact}|schema None",
-        ) as caught:
-            load(path)
-        assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

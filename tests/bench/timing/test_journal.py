@@ -2,7 +2,6 @@
 hangs or says nothing.
 """
 
-import json
 import os
 from itertools import product
 
@@ -155,20 +154,6 @@ def test_a_journal_is_read_up_to_any_line(path):
         path.write_bytes(b"".join(lines[:number]) + b'{"half')
         run = Journal.read(path).run
         assert 1 + len(run.untimed) + len(run.started) + run.interruptions == number
-
-
-def test_a_journal_is_read_whatever_its_whitespace_and_order_of_keys(path):
-    path.parent.mkdir()
-    lines = [dict(reversed(json.loads(line).items())) for line in WHOLE.splitlines()]
-    spaced = [json.dumps(line, separators=(" , ", " : ")) for line in lines]
-    path.write_text("".join(f"{line}\n" for line in spaced), encoding="utf-8")
-    run = Journal.read(path).run
-    assert (run.begun, run.untimed, run.started, run.interruptions) == (
-        begun(),
-        [LOST],
-        [fakes.STARTED],
-        1,
-    )
 
 
 @pytest.mark.parametrize("name", UNREADABLE)

@@ -2,8 +2,6 @@
 it says of them.
 """
 
-import json
-import os
 import shutil
 import weakref
 from contextlib import contextmanager, nullcontext, suppress
@@ -18,7 +16,7 @@ from trigru.bench.arms.arms import expand
 from trigru.bench.results.arm import NO_BASELINE, Untimed
 from trigru.bench.results.machine import machine_differences
 from trigru.bench.results.run import Measured
-from trigru.bench.timing import supervisor, worker
+from trigru.bench.timing import worker
 from trigru.bench.timing.messages import Stage, TimingRequest
 from trigru.bench.timing.sampling import Schedule, WarmUp
 from trigru.bench.timing.supervisor import run
@@ -252,69 +250,6 @@ def test_a_first_look_keeps_its_programs_for_the_next_one_of_the_same_software(
             taken("gpu or unknown", backend=None, versions={"jax": "other"})
             == [False] * 3
         )
-
-
-@pytest.fixture
-def spans(tmp_path, monkeypatch):
-    """What processes of their own leave of when they prepared and timed: kind, group,
-    process, and both times.
-    """
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "timed.py").write_text(f"""
-import json, time
-from trigru.bench.processes.child import Parent
-from trigru.bench.timing import worker
-def watch(name, real):
-    def watched(subject, *of, **more):
-        began, found = time.time(), real(subject, *of, **more)
-        arm = subject if name == "prepare" else subject[0].arm
-        with open({str(tmp_path / "spans")!r}, "a") as file:
-            event = [name, arm.group, worker.PROCESS, began, time.time()]
-            print(json.dumps(event), file=file)
-        return found
-    setattr(worker, name, watched)
-for name in ("prepare", "sample_rounds"):
-    watch(name, getattr(worker, name))
-def work(parent: Parent[worker.TimingRequest]):
-    measure = worker.measure
-    def measure_one(request, *of):
-        worker.PROCESS = request.process
-        measure(request, *of)
-    worker.measure = measure_one
-    worker.work(parent)
-""")
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    )
-    monkeypatch.setattr(supervisor, "WORKER", "mine.timed:work")
-    return lambda: [
-        json.loads(line) for line in (tmp_path / "spans").read_text().splitlines()
-    ]
-
-
-@pytest.mark.long
-def test_processes_side_by_side_prepare_together_and_time_one_after_the_other(
-    tmp_path, spans
-):
-    journal = journal_at(
-        tmp_path / "run", plan(phases=("step", "forward"), processes=2, rounds=12)
-    )
-    run(journal, ignore, quick=True)
-    timed = {
-        (group, process): times
-        for kind, group, process, *times in spans()
-        if kind == "sample_rounds"
-    }
-    first, second = journal.run.groups()
-    assert set(timed) == {
-        (group, process) for group in (first, second) for process in (0, 1)
-    }
-    for (_, process), (began, ended) in timed.items():
-        others = [times for _, _, number, *times in spans() if number != process]
-        assert all(until <= began or ended <= since for since, until in others)
-    assert max(timed[first, n][1] for n in (0, 1)) < min(
-        timed[second, n][0] for n in (0, 1)
-    )
 
 
 def test_a_process_works_alone_while_it_times_and_beside_others_while_it_prepares(
