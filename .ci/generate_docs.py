@@ -327,7 +327,6 @@ PARTS: dict[str, Callable[..., str]] = {
     "rules": rules,
     "screen": published.screen,
     "sentences": published.sentences,
-    "situations": published.situations,
     "sizes": published.sizes,
     "styles": styles,
     "times": published.times,

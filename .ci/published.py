@@ -226,12 +226,6 @@ def _sizes(situation: Situation) -> str:
     return re.sub(" of .*? steps", "", words) if phase == "step" else words
 
 
-def situations() -> str:
-    """The sizes of each situation."""
-    rows = [(text, _sizes(at)) for at, text in SITUATIONS.items()]
-    return table(["what you do", "sizes"], rows)
-
-
 def claimed() -> str:
     """The sizes that the tables of claims have a row for."""
     rows = [(text, _sizes(at)) for at, text in CLAIMED.items()]

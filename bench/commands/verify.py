@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from ...common.equality.checks import DTYPES, ON_DEVICES, Check
-from ...common.equality.contract.design import coverage_of
 from ...common.equality.contract.failures import script_of
 from ...common.equality.measurement import Measurement
 from ...common.equality.verification import verify as verify_equal
@@ -172,7 +171,7 @@ def _label(subject: PortId) -> str:
 
 
 def _prove(questions: list[QuestionId], prover: Prover) -> Proven:
-    """Answer questions under a progress bar, and say what was compiled and covered."""
+    """Answer questions under a progress bar, and say what was compiled."""
     if not questions:
         return Proven([], [], compiled=0, reused=0, backend=None)
     with Progress("verify") as progress:
@@ -189,28 +188,7 @@ def _prove(questions: list[QuestionId], prover: Prover) -> Proven:
     if folder is not None:
         sentence += f", {proven.reused} taken from {folder}"
     say(sentence)
-    _say_coverage(questions, proven)
     return proven
-
-
-def _say_coverage(questions: list[QuestionId], proven: Proven) -> None:
-    """Say how many pairs and triples of levels the rows of each port cover."""
-    answered = []
-    for question, measurement in zip(questions, proven.measurements, strict=True):
-        if measurement.error is not None and question not in proven.died:
-            answered.append(question)
-    by_label = grouped(answered, lambda question: _label(question.subject))
-    for name, its_questions in by_label.items():
-        cases = []
-        for question in its_questions:
-            if question.case is not None and question.check == "contract":
-                cases.append(question.case)
-        if cases:
-            covered, all_of_them = coverage_of(cases)
-            say(
-                f"{name}: {len(cases)} rows cover {covered} of {all_of_them} "
-                "pairs and triples of levels."
-            )
 
 
 def _print(
