@@ -30,7 +30,6 @@ from trigru.bench.reporting.markdown import markdown_table
 from trigru.bench.reporting.naming import (
     CALLED,
     JITS,
-    describe,
     measured_on,
     name_of,
     provenance_lines,
@@ -44,7 +43,6 @@ from trigru.bench.reporting.plots import Picture, label_of, themed
 from trigru.bench.reporting.sentences import SHORT, SUBJECTS, told
 from trigru.bench.reporting.sizes import in_words
 from trigru.bench.reporting.times import overhead_tables
-from trigru.bench.results.arm import Sized
 from trigru.bench.upgrades.matrix import read
 from trigru.bench.upgrades.matrix_page import matrix_picture, matrix_tables
 from trigru.bench.upgrades.words import change_lines
@@ -220,10 +218,8 @@ def _ratio(comparison: TimeComparison, verdict: str) -> str:
 
 
 def _sizes(situation: Situation) -> str:
-    """The sizes of a workload in words, of which one step needs no number of steps."""
-    workload, phase = situation
-    words = describe(Sized(workload)).partition(": ")[2]
-    return re.sub(" of .*? steps", "", words) if phase == "step" else words
+    """The sizes of a situation in words."""
+    return in_words(row_at(published("cpu"), situation))
 
 
 def claimed() -> str:
@@ -431,7 +427,7 @@ def kernel(name: str) -> str:
         port = speedup.other.arm.port
         title = "plain JAX: a scan by hand" if port == "pure" else name_of(port)
         arm = speedup.benchmark.arm
-        at = _sizes((str(arm.workload), arm.phase))
+        at = in_words(arm)
         rows.setdefault(title, {})[at] = _ratio(speedup.ratio, speedup.verdict)
         columns[at] = None
     lines = []

@@ -10,8 +10,7 @@ from ...common.gru.kernels import STOCK
 from ...common.port.names import DOCUMENTED, FUNCTIONAL
 from ...impls import get_port, port_names, unavailable
 from ..analysis.benchmarks import Results
-from ..arms.workloads import get_workload
-from ..results.arm import Arm, Sized
+from ..results.arm import Arm
 from ..results.machine import Machine
 from ..results.run import Run
 from .numbers import count
@@ -35,21 +34,6 @@ def name_of(port: str) -> str:
 def is_here(port: str) -> bool:
     """Whether a port can be asked for what it calls itself."""
     return port in port_names() and unavailable(port) is None
-
-
-def describe(workload: Sized) -> str:
-    """A workload in words.
-
-    As 'B=1 T=50 D=20 H=200: 1 sequence of 50 steps, 20 inputs, 200 units'.
-    """
-    sizes = get_workload(workload)
-    steps = count(sizes.time, "step")
-    if sizes.is_speech:
-        steps = f"up to {steps}"
-    sequences = count(sizes.batch_size, "sequence")
-    inputs = count(sizes.input_size, "input")
-    units = count(sizes.hidden_size, "unit")
-    return f"{sizes.shape}: {sequences} of {steps}, {inputs}, {units}"
 
 
 def short_group(arm: Arm) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ...common.errors import listed
 from ..analysis.answer import AnswerRow
 from ..arms.workloads import Workload, get_workload
+from ..results.arm import Arm
 from .numbers import count
 
 #: What tells workloads apart, the first that does.
@@ -16,8 +17,8 @@ SIZES = {
 }
 
 
-def in_words(row: AnswerRow) -> str:
-    """The sizes of a row, as "1 sequence of 50 steps, 20 inputs, 200 units".
+def in_words(row: AnswerRow | Arm) -> str:
+    """The sizes of a row or an arm, as "1 sequence of 50 steps, 20 inputs, 200 units".
 
     One step has no number of steps.
     """
