@@ -324,6 +324,13 @@ class ManyUnits(PurePort):
         return carry, outputs
 
 
+class LosesUnrollWithResets(PurePort):
+    def apply(self, model, x, carry=None, *, resets=None, **options):
+        if model.kernel == "fused" and resets is not None:
+            model = replace(model, unroll=1)
+        return super().apply(model, x, carry, resets=resets, **options)
+
+
 class SpreadsNaN(PurePort):
     def apply(self, model, x, carry=None, **options):
         carry, outputs = super().apply(model, x, carry, **options)
@@ -519,6 +526,12 @@ FAULTS = (
         TakesZerosForPadding(),
     ),
     Fault("many-units", "more than 128 units", "sequence", ManyUnits()),
+    Fault(
+        "fused-rolled",
+        "the fused kernel loses unroll with resets",
+        "kernels",
+        LosesUnrollWithResets(),
+    ),
     Fault("nan-spreads", "a NaN reaches other examples", "held", SpreadsNaN()),
     Fault(
         "coarse-states",

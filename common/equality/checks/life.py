@@ -15,13 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...errors import DefectError, NotOfferedError, brief, listed
+from ...errors import DefectError, NotOfferedError, brief
 from ...gru.kernels import STOCK
 from ...parameters.record import GRUParams
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from ..contract.arrays import arrays_of
-from ..contract.calling import Choice, call_directly, choices_of, named_answers
+from ..contract.calling import call_directly, named_answers
 from ..contract.cases import Case
 from ..contract.expected import Answers, answers_to_one
 from ..contract.named import other_kernels
@@ -31,14 +31,6 @@ from .check import Trial, one_set, text_of
 CHOICES: dict[str, Any] = {"dtype": "bfloat16", "unroll": 3, "remat": True}
 #: A call without masks or flags.
 PLAIN = Case(phase="forward")
-#: What may be passed to a call, in which a choice may be lost that is kept in a plain one.
-ARGUMENTS: dict[str, Any] = {
-    "lengths": True,
-    "resets": True,
-    "carry": "passed",
-    "reverse": True,
-    "time_major": True,
-}
 
 
 def _pickled(model: Any) -> Any:
@@ -65,12 +57,11 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 
 
 def life(port: Port) -> Iterator[Trial]:
-    """A model that is made, loaded or copied stays what it is, and so it does in each call."""
+    """A model that is made, loaded or copied stays what it is."""
     yield Trial("what it leaves changed", partial(_require_same_settings, port))
     yield from _origins(port)
     yield from _copies(port)
     yield from _differences(port)
-    yield from _calls(port)
 
 
 def _require_same_settings(port: Port) -> None:
@@ -202,39 +193,6 @@ def _differences(port: Port) -> Iterator[Trial]:
         stock = WithKernel(port, STOCK)
         run = partial(require_another_program, stock, {})
         yield Trial(f"kernel={port.kernel}", run)
-
-
-def _calls(port: Port) -> Iterator[Trial]:
-    """Under each kernel that is not stock, a call keeps all choices, with each argument alone, and all without it.
-
-    Under the stock one, cases of the contract ask the same. It is seen in traces, of which nothing is evaluated.
-    """
-    cases = [replace(PLAIN, batch=())]
-    cases += [replace(PLAIN, **{name: level}) for name, level in ARGUMENTS.items()]
-    for absent in ARGUMENTS:
-        others = {n: level for n, level in ARGUMENTS.items() if n != absent}
-        cases.append(replace(PLAIN, **others))
-    for kernel in other_kernels(port):
-        wanted = _choices_in(port, replace(PLAIN, kernel=kernel))
-        for case in cases:
-            of_kernel = replace(case, kernel=kernel)
-            run = partial(_require_choices, port, of_kernel, wanted)
-            yield Trial(str(of_kernel.levels()), run)
-
-
-def _require_choices(port: Port, case: Case, wanted: set[Choice]) -> None:
-    lost = wanted - _choices_in(port, case)
-    if lost:
-        names = listed(str(choice) for choice in sorted(lost))
-        raise DefectError(
-            f"the model loses its kernel, dtype, unroll or remat: its program has no {names}"
-        )
-
-
-def _choices_in(port: Port, case: Case) -> set[Choice]:
-    _, model, arguments = one_set(case, port, **CHOICES)
-    program, _ = _trace(case, port, model, arguments)
-    return choices_of(program.jaxpr)
 
 
 def _trace(case: Case, port: Port, model: Any, arguments: Any) -> tuple[Any, Any]:

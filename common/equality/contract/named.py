@@ -128,12 +128,12 @@ BESIDE_DESIGN = {
 }
 #: In which the kernels beside the stock one are compared; `--kernel` compares them in all cases.
 OF_KERNELS = (
-    replace(_FULL, reverse=True, remat=True, batch=(2, 1, 3)),
+    replace(_FULL, reverse=True, remat=True, batch=(2, 1, 3), unroll="not dividing"),
     replace(
         _FULL, phase="jvp", time_major=True, unroll="beyond", remat=True, inputs=64
     ),
     replace(_FULL, phase="penalty", transform="per example"),
-    Case(dtypes=BFLOAT16_OF_FLOAT32, transform="vmap"),
+    replace(_FULL, dtypes=BFLOAT16_OF_FLOAT32, transform="vmap"),
 )
 #: Accuracy at the sizes that people run.
 _LARGE = Case(run="compiled", batch=(64,), time=1024, inputs=64, hidden=512)
