@@ -220,6 +220,24 @@ class RemembersShapes(PurePort):
         return self.results.setdefault((x.shape, carry is None, *passed), results)
 
 
+class KeepsToItsFirstModel(PurePort):
+    def __init__(self):
+        self.first = {}
+
+    def apply(self, model, x, carry=None, **options):
+        if not _is_traced(model, x, carry, options):
+            model = self.first.setdefault(jax.tree.structure(model), model)
+        return super().apply(model, x, carry, **options)
+
+
+class GivesWeakResults(PurePort):
+    def apply(self, model, x, carry=None, **options):
+        carry, outputs = super().apply(model, x, carry, **options)
+        if outputs.dtype == jnp.result_type(float):
+            outputs = jnp.full(outputs.shape, 0.0).at[...].set(outputs)
+        return carry, outputs
+
+
 class WritesOver(PurePort):
     def apply(self, model, x, carry=None, **options):
         results = super().apply(model, x, carry, **options)
@@ -478,6 +496,13 @@ FAULTS = (
         "eager",
         RemembersShapes(),
     ),
+    Fault(
+        "first-model",
+        "outside of jit, the first of two models of one structure is used",
+        "life",
+        KeepsToItsFirstModel(),
+    ),
+    Fault("weak-results", "outputs have a weak type", "sequence", GivesWeakResults()),
     Fault("writes-over", "a carry of NumPy's is written over", "eager", WritesOver()),
     Fault("gives-up", "a step deletes the carry that it was given", "eager", GivesUp()),
     Fault("keeps-alive", "inputs are kept alive", "eager", KeepsAlive()),

@@ -131,8 +131,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "life",
         "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-        "(dtype, unroll, remat, kernel) that is lost on the way; a setting of JAX, or a random state of Python or "
-        "NumPy, that is left changed",
+        "(dtype, unroll, remat, kernel) that is lost on the way; a setting of JAX, or NumPy's random state, that "
+        "is left changed",
         life.life,
     ),
     Check(

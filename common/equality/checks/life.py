@@ -6,7 +6,6 @@ same of every call and call style.
 
 import copy
 import pickle
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ import numpy as np
 from ...errors import DefectError, NotOfferedError, brief
 from ...gru.kernels import STOCK
 from ...parameters.record import GRUParams
+from ...port.compilation import configured
 from ...port.protocol import Port, WithKernel
 from ...program import evaluate
 from ..contract.arrays import arrays_of
@@ -76,8 +76,8 @@ def _require_same_settings(port: Port) -> None:
 
 
 def _settings() -> Any:
-    state = pickle.dumps(np.random.get_state())
-    return dict(jax.config.values), random.getstate(), state
+    """JAX's, and NumPy's random state. Python's is another one after checks of types by beartype, which are sampled."""
+    return dict(jax.config.values), pickle.dumps(np.random.get_state())
 
 
 def _origins(port: Port) -> Iterator[Trial]:
@@ -99,6 +99,16 @@ def _origins(port: Port) -> Iterator[Trial]:
     rolled = jax.tree.map(lambda array: np.roll(array, 1), arrays.params)
     other = port.load(config, rolled)
     yield Trial("loaded, and then another", partial(answers, model), expected)
+
+    def call_both_in_python() -> Answers:
+        with configured({"jax_disable_most_optimizations": True}):
+            on_device = jax.device_put(arguments)
+            call_directly(PLAIN, port, model, *on_device)
+            results = call_directly(PLAIN, port, other, *on_device)
+        return named_answers(PLAIN, port, arrays, results)
+
+    expected = answers_to_one(PLAIN, params=rolled)
+    yield Trial("called outside of jit after another", call_both_in_python, expected)
 
     made = evaluate(partial(port.make, config), key)
     twin = evaluate(partial(port.make, config), key)

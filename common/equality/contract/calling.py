@@ -119,6 +119,8 @@ def _evaluate_trace(
 
     traced = Traced(call, *models, *jax.tree.map(spec, arguments))
     _require_choices(case, port, choices_of(traced.closed.jaxpr))
+    if case.arrays != "weak" and any(a.weak_type for a in traced.closed.out_avals):
+        raise DefectError("a result has a weak type, which gives way to other dtypes")
     return traced.of_sets((*_with_sets(models), *arguments), sets)
 
 
