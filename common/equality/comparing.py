@@ -22,20 +22,26 @@ from .contract.expected import (
 )
 from .measurement import ACCURACY_FACTOR, ACCURACY_ULPS, SAME_BOUND, Measurement
 
-#: Quantities whose last axis is that of units or features: their errors are taken for each example and step.
+#: Quantities whose last axis is that of units or features: their errors are taken for
+#: each example and step.
 BY_STEP = ("carry", "outputs", "d carry", "d x")
-#: In float64, times what NumPy loses against longdouble: XLA's tanh is less exact than NumPy's, and 1 - tanh² cancels.
+#: In float64, times what NumPy loses against longdouble: XLA's tanh is less exact than
+#: NumPy's, and 1 - tanh² cancels.
 CANCELLING_FACTOR = 32
-#: By how much inputs are multiplied to see what NumPy loses nearby: one rounding may be exact by chance.
+#: By how much inputs are multiplied to see what NumPy loses nearby: one rounding may be
+#: exact by chance.
 NEARBY = (1.0, 1 + 2.0**-20, 1 + 2.0**-19, 1 + 2.0**-18)
-#: In other dtypes, times what NumPy loses there: a case may have one number, of which cancelling left little.
+#: In other dtypes, times what NumPy loses there: a case may have one number, of which
+#: cancelling left little.
 COARSE_FACTOR = 4 * ACCURACY_FACTOR
-#: How many denormal numbers may be lost in a sum; in float16, which XLA computes in float32, how many of its least one.
+#: How many denormal numbers may be lost in a sum; in float16, which XLA computes in
+#: float32, how many of its least one.
 FLUSHED = 1000
 #: In other dtypes, the largest bound: an answer of zeros is off by 1.
 MOST = 0.75
-#: In other dtypes, times what NumPy loses in the mean of many states. The ports lose 0.8 to 1.12 times as much there,
-#: and with two bits less in each state 1.1 to 1.8 times.
+#: In other dtypes, times what NumPy loses in the mean of many states. The ports lose
+#: 0.8 to 1.12 times as much there, and with two bits less in each state 1.1 to 1.8
+#: times.
 MEAN_FACTOR = 1.5
 #: Of fewer numbers, the mean is one of chance.
 MANY = 90
@@ -43,10 +49,11 @@ HAS_LONGDOUBLE = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 
 
 def measure_case(case: Case, port: Port, blank: Measurement) -> Measurement:
-    """The answer of a port to a case that is farthest from its bound, on any values. What the port raises goes on.
+    """The answer of a port to a case that is farthest from its bound, on any values.
+    What the port raises goes on.
 
-    The first set of values on which an answer is beyond its bound is the last that is compared. The measurement is
-    `blank` with what was found.
+    The first set of values on which an answer is beyond its bound is the last that is
+    compared. The measurement is `blank` with what was found.
     """
     expected = expected_of(case)
     measurements = list[Measurement]()
@@ -75,7 +82,8 @@ class _Evaluation:
     """NumPy's answers on some inputs, and such as are nearer to the truth."""
 
     plain: Answers  # in float64
-    wider: Answers  # in longdouble; where there is none, in float64 on inputs that end one unit higher
+    #: in longdouble; where there is none, in float64 on inputs that end one unit higher
+    wider: Answers
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,9 @@ class _Comparison:
     def _judge_rounding(
         self, name: str, answer: Array, coarsest: str, bound: float
     ) -> tuple[float, float]:
-        """The error and bound of an answer in float64 that is off by rounding, where much cancels, or differs."""
+        """The error and bound of an answer in float64 that is off by rounding, where
+        much cancels, or differs.
+        """
         error = self._error(name, answer, self._evaluated.wider[name], coarsest)
         for factor in NEARBY:
             evaluation = self._evaluated if factor == 1 else self._evaluate(factor)
@@ -166,7 +176,9 @@ class _Comparison:
     def _coarse_bound(
         self, name: str, want: Array, coarsest: str, ulps: float
     ) -> float:
-        """The bound of an answer in another dtype than float64, from what NumPy loses in it."""
+        """The bound of an answer in another dtype than float64, from what NumPy loses
+        in it.
+        """
         case = self.case
         if is_of_parameters(name) and self._dtype_of(name) != case.dtypes.computation:
             # a loop adds up its steps in the dtype of the parameters
@@ -207,7 +219,8 @@ class _Comparison:
         is_derivative = name.startswith("d ") or self.case.phase == "jvp"
         if not (values.saturates and is_derivative):
             return 0.0
-        # by which what rounding leaves of 0 is multiplied; not what stands in the padding
+        # by which what rounding leaves of 0 is multiplied; not what stands in the
+        # padding
         x = self.arrays.x
         largest = float(np.max(np.abs(x), where=np.isfinite(x), initial=1))
         power = 0
@@ -225,11 +238,14 @@ def _mean_error(got: Array, want: Array) -> float:
 
 
 def error_of(name: str, got: Array, want: Array, dtype: str, least: float) -> float:
-    """The largest difference, relative to the largest magnitude of its example and step; inf where there is a NaN.
+    """The largest difference, relative to the largest magnitude of its example and
+    step; inf where there is a NaN.
 
-    In a coarse dtype, it is relative to the largest of its example: one number of a step may be what cancelling left.
-    Where that is below `least`, it is relative to `least`, beside which denormal numbers that a processor flushes are
-    nothing. Of float16, none flushes them: its smallest normal number, 6e-5, is too large to be called lost.
+    In a coarse dtype, it is relative to the largest of its example: one number of a
+    step may be what cancelling left. Where that is below `least`, it is relative to
+    `least`, beside which denormal numbers that a processor flushes are nothing. Of
+    float16, none flushes them: its smallest normal number, 6e-5, is too large to be
+    called lost.
     """
     kind = jnp.finfo(dtype)
     smallest = kind.smallest_subnormal if dtype == "float16" else kind.tiny

@@ -1,4 +1,7 @@
-"""The measurement of a check, and what passes. Records and tables import it without JAX, the oracle and SciPy."""
+"""The measurement of a check, and what passes.
+
+Records and tables import it without JAX, the oracle and SciPy.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +13,8 @@ from ..errors import InputError
 from ..gru.kernels import STOCK
 
 NOT_OFFERED = "not offered"
-#: How far an answer may be from the oracle's: by rounding in float64, and by NumPy's own error in a working dtype.
+#: How far an answer may be from the oracle's: by rounding in float64, and by NumPy's
+#: own error in a working dtype.
 SAME_BOUND = 1e-12
 ACCURACY_FACTOR = 4
 ACCURACY_ULPS = 4
@@ -26,13 +30,16 @@ class Measurement:
         quantity: what was compared, and where.
         dtype: of the port's computation.
         style: the call style, if one was asked.
-        error: of the quantity, relative to the magnitude of the reference; None where there is none.
+        error: of the quantity, relative to the magnitude of the reference; None where
+            there is none.
         bound: the largest error that passes.
         problem: why there is no error to compare, or None.
         kernel: that of the port's models, as users write it.
-        levels: of a row of the contract, those that are not the usual ones, by factor; of one that failed, those
-            that were found to be needed for that. None where no row was asked.
-        place: the line at which the program of a row that failed parts from plain JAX's, where that was found.
+        levels: of a row of the contract, those that are not the usual ones, by factor;
+            of one that failed, those that were found to be needed for that. None where
+            no row was asked.
+        place: the line at which the program of a row that failed parts from plain
+            JAX's, where that was found.
     """
 
     port: str
@@ -84,11 +91,16 @@ class Measurement:
             else ""
         )
         place = f"; it parts from plain JAX at {self.place}" if self.place else ""
-        return f"{where}: {self.check}: {self.quantity} in {self.dtype}: {what}{only}{place}"
+        return (
+            f"{where}: {self.check}: {self.quantity} in {self.dtype}: "
+            f"{what}{only}{place}"
+        )
 
 
 def relative_error(got: Any, reference: Any) -> float:
-    """The largest difference, relative to the largest reference magnitude (or absolute, where that is 0)."""
+    """The largest difference, relative to the largest reference magnitude (or absolute,
+    where that is 0).
+    """
     reference = np.asarray(reference, np.float64)
     difference = np.abs(np.asarray(got, np.float64) - reference).max()
     return float(difference / (np.abs(reference).max() or 1.0))
@@ -97,9 +109,11 @@ def relative_error(got: Any, reference: Any) -> float:
 def accuracy_bound(
     in_dtype: Any, reference: Any, dtype: str, operand_bits: int | None = None
 ) -> float:
-    """The bound in a working dtype: 4 times the error of NumPy's answer in it, plus 4 units in the last place.
+    """The bound in a working dtype: 4 times the error of NumPy's answer in it, plus 4
+    units in the last place.
 
-    Operand bits are the significant bits to which what goes into a matrix product is rounded; None where it is not.
+    Operand bits are the significant bits to which what goes into a matrix product is
+    rounded; None where it is not.
     """
     last_place = max(
         float(ml_dtypes.finfo(dtype).eps),

@@ -1,4 +1,5 @@
-r"""The model in NumPy: the forward pass by the equations, the gradients by hand. It does not use JAX.
+r"""The model in NumPy: the forward pass by the equations, the gradients by hand. It
+does not use JAX.
 
 For input x_t and state h, gates in the order r, z, n:
 
@@ -7,14 +8,17 @@ For input x_t and state h, gates in the order r, z, n:
     n   = tanh(W_in x + b_in + r * (W_hn h + b_hn))
     h'  = (1 - z) * n + z * h
 
-Before step t, where `resets` is true, h becomes the initial carry; at and past an example's length, h stays
-and the output is zero. In reverse, steps run from the last to the first, and outputs stay beside their inputs.
-This is the cell of Cho et al. (2014), https://arxiv.org/abs/1406.1078, in the "reset after" form of cuDNN and torch.
+Before step t, where `resets` is true, h becomes the initial carry; at and past an
+example's length, h stays and the output is zero. In reverse, steps run from the last to
+the first, and outputs stay beside their inputs. This is the cell of Cho et al. (2014),
+https://arxiv.org/abs/1406.1078, in the "reset after" form of cuDNN and torch.
 
-Everything is computed in the dtype of its arguments: float64 gives the reference, float32 shows what
-rounding alone does to a plain evaluation of the same equations. In complex128 it gives directional derivatives: the
-imaginary part of f(p + i ε v) / ε is the derivative of f along v to the last digit, without a finite difference
-(the complex step of Squire and Trapp, 1998, https://doi.org/10.1137/S003614459631241X), for gradients as for values.
+Everything is computed in the dtype of its arguments: float64 gives the reference,
+float32 shows what rounding alone does to a plain evaluation of the same equations. In
+complex128 it gives directional derivatives: the imaginary part of f(p + i ε v) / ε is
+the derivative of f along v to the last digit, without a finite difference (the complex
+step of Squire and Trapp, 1998, https://doi.org/10.1137/S003614459631241X), for
+gradients as for values.
 """
 
 from collections.abc import Callable
@@ -85,8 +89,9 @@ def forward(
         lengths: valid steps (*batch), integers; None means all.
         resets: (*batch, T) booleans; None means none.
         reverse: whether steps run from the last to the first.
-        operand_bits: how many significant bits of what goes into a matrix product are kept, here and in `backward`, as
-            accelerators do that are asked for speed: 11 as in TF32, 8 as in bfloat16. None keeps all.
+        operand_bits: how many significant bits of what goes into a matrix product are
+            kept, here and in `backward`, as accelerators do that are asked for speed:
+            11 as in TF32, 8 as in bfloat16. None keeps all.
     """
     W_i, W_h, b, b_n, h_0 = params
     product = partial(_product, bits=operand_bits)
@@ -137,8 +142,8 @@ def backward(
         result: what `forward` returned.
         d_outputs: gradient of a scalar with respect to the outputs (*batch, T, H).
         d_carry: gradient with respect to the final carry, (*batch, H); None means zero.
-        kept_axes: how many of the first batch axes the gradients of the parameters keep, instead of being summed over
-            them.
+        kept_axes: how many of the first batch axes the gradients of the parameters
+            keep, instead of being summed over them.
     """
     W_i, W_h, _, _, h_0 = params
     H, kept, product = h_0.shape[0], result.carry.shape[:kept_axes], result.product
@@ -189,7 +194,8 @@ def loss_and_grad(
     *,
     operand_bits: int | None = None,
 ) -> tuple[Any, GRUParams]:
-    """The mean squared error of all outputs against targets (*batch, T, H), and its gradient.
+    """The mean squared error of all outputs against targets (*batch, T, H), and its
+    gradient.
 
     Outputs past an example's length are zero, and count as such.
     """
@@ -200,7 +206,9 @@ def loss_and_grad(
 
 
 def _product(a: Array, b: Array, bits: int | None) -> Array:
-    """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be float32."""
+    """A matrix product in the dtype of its arguments: of bfloat16, NumPy's would be
+    float32.
+    """
     dtype = a.dtype
     if bits is not None:
         a, b = _rounded(a, bits), _rounded(b, bits)

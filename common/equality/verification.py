@@ -25,14 +25,16 @@ from .contract.named import style_of
 from .contract.space import SPACE
 from .measurement import NOT_OFFERED, SAME_BOUND, Measurement
 
-#: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that is no array.
+#: What JAX says of an argument that is no pytree of arrays, and Python of a leaf that
+#: is no array.
 NO_PYTREE = (
     "TypeError: Error interpreting argument",
     "is not a valid JAX type",
     "TypeError: Cannot interpret value of",
     "has no attribute 'astype'",
 )
-#: (case, port) -> the line at which the port's program of the case parts from a reference, as a person reads it.
+#: (case, port) -> the line at which the port's program of the case parts from a
+#: reference, as a person reads it.
 Locate = Callable[[Case, Port], str | None]
 
 
@@ -51,17 +53,20 @@ def verify(
 
     Args:
         ports: what to check.
-        dtypes: of the computation: "float64" asks whether a port is the same function, the others whether it is
-            accurate. Checks that have no cases are asked in float64.
+        dtypes: of the computation: "float64" asks whether a port is the same function,
+            the others whether it is accurate. Checks that have no cases are asked in
+            float64.
         checks: by default those of CHECKS.
-        progress: called before each step of the work with the steps done, their number, and the next one's name.
+        progress: called before each step of the work with the steps done, their number,
+            and the next one's name.
 
-    Returns:
-        A measurement for each port and case, and for each port and check without cases. A check that raises has failed.
+    Returns: A measurement for each port and case, and for each port and check without
+        cases. A check that raises has failed.
 
     Raises:
         UnknownNameError: another dtype.
-        InputError: a port or a check that is none, a port that lacks a method, or no check at all.
+        InputError: a port or a check that is none, a port that lacks a method, or no
+            check at all.
     """
     asked = questions(ports, dtypes, checks)
     examiner, measurements = Examiner(), []
@@ -72,11 +77,13 @@ def verify(
 
 
 def assert_equivalent(port: Port, **options: Any) -> None:
-    """Raise AssertionError, naming what differs, unless a port passes every check of `verify` with these options.
+    """Raise AssertionError, naming what differs, unless a port passes every check of
+    `verify` with these options.
 
     >>> from trigru.common.equality.checks import get_checks
     >>> from trigru.impls import get_port
-    >>> assert_equivalent(get_port("pure"), dtypes=["float32"], checks=get_checks("chunks"))
+    >>> checks = get_checks("chunks")
+    >>> assert_equivalent(get_port("pure"), dtypes=["float32"], checks=checks)
     """
     measurements = verify([port], **options)
     if not measurements:
@@ -98,9 +105,11 @@ def questions(
     checks: Iterable[Check],
     port_of: Callable[[Any], Port] = _same,
 ) -> list[tuple[Any, Check, Case | None]]:
-    """Ports, or what `port_of` makes ports of, each with a check, and with a case where the check has cases.
+    """Ports, or what `port_of` makes ports of, each with a check, and with a case where
+    the check has cases.
 
-    A case of several ports stands together, for the oracle. It raises the errors of `verify`.
+    A case of several ports stands together, for the oracle. It raises the errors of
+    `verify`.
     """
     for name, argument in {"ports": ports, "dtypes": dtypes, "checks": checks}.items():
         if isinstance(argument, str) or not isinstance(argument, Iterable):
@@ -129,13 +138,15 @@ def _require_usable(
     for port in ports:
         if isinstance(port, str):
             raise InputError(
-                f"port {port!r} is none. A port by name is trigru.impls.get_port('linen')."
+                f"port {port!r} is none. A port by name is "
+                "trigru.impls.get_port('linen')."
             )
         check_port(port_of(port))
     for check in checks:
         if not isinstance(check, Check):
             raise InputError(
-                f"check {check!r} is none. Checks by name are trigru.common.get_checks('life')."
+                f"check {check!r} is none. Checks by name are "
+                "trigru.common.get_checks('life')."
             )
     if not checks:
         raise InputError("there is no check to ask.")
@@ -153,7 +164,8 @@ def _cases_in(check: Check, port: Port, dtypes: tuple[str, ...]) -> list[Case | 
 
 
 class Examiner:
-    """Measures. A case that fails is made smaller, and the line is searched where it parts from a reference.
+    """Measures. A case that fails is made smaller, and the line is searched where it
+    parts from a reference.
 
     Args:
         shrink: whether a case that fails is made smaller.
@@ -165,9 +177,11 @@ class Examiner:
         self._failures: dict[tuple[str, str], list[Measurement]] = {}
 
     def ask(self, port: Port, check: Check, case: Case | None = None) -> Measurement:
-        """The measurement of all trials of a check, which fails if it raises, or of a case.
+        """The measurement of all trials of a check, which fails if it raises, or of a
+        case.
 
-        That of a case is the answer farthest from the oracle; if it fails, that of the smallest case that still fails.
+        That of a case is the answer farthest from the oracle; if it fails, that of the
+        smallest case that still fails.
         """
         if case is None:
             return _measure_check(port, check)
@@ -184,7 +198,9 @@ class Examiner:
         return failures[-1]
 
     def _explain(self, port: Port, case: Case, measured: Measurement) -> Measurement:
-        """The measurement of the smallest case that fails like one that did, with the line where it parts."""
+        """The measurement of the smallest case that fails like one that did, with the
+        line where it parts.
+        """
 
         def fails(smaller: Case) -> bool:
             return _fails(_measure_case(port, smaller))
@@ -242,7 +258,9 @@ def _measure_check(port: Port, check: Check) -> Measurement:
 
 
 def _measure_case(port: Port, case: Case) -> Measurement:
-    """The measurement of a case, under its levels' names; a port may fail in any way."""
+    """The measurement of a case, under its levels' names; a port may fail in any
+    way.
+    """
     blank = unmeasured(port, topics_of(case), case)
     with _precision(case.dtypes):
         try:
@@ -253,7 +271,9 @@ def _measure_case(port: Port, case: Case) -> Measurement:
 
 @contextmanager
 def _precision(dtypes: Dtypes) -> Iterator[None]:
-    """JAX with 64-bit types only where asked for, and products that are not silently TF32."""
+    """JAX with 64-bit types only where asked for, and products that are not silently
+    TF32.
+    """
     is_wide = dtypes == FLOAT64
     device = nullcontext()
     if is_wide and jax.default_backend() == "tpu":  # which has no float64
@@ -266,7 +286,9 @@ def _precision(dtypes: Dtypes) -> Iterator[None]:
 
 
 def _problem(port: Port, error: Exception) -> str:
-    """What a measurement says of an exception, also that the framework does not let JAX transform its models."""
+    """What a measurement says of an exception, also that the framework does not let JAX
+    transform its models.
+    """
     if isinstance(error, NotOfferedError):
         return f"{NOT_OFFERED}: {error}"
     problem = brief(error)

@@ -43,11 +43,13 @@ def get_checks(*names: str) -> "tuple[Check, ...]":
 
 
 def golden() -> dict[str, np.ndarray]:
-    """What the oracle once gave in float64: parameters, inputs, and answers from the learned start, with both masks.
+    """What the oracle once gave in float64: parameters, inputs, and answers from the
+    learned start, with both masks.
 
-    Four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them; gradients are those of Σ outputs · targets
-    + Σ carry · d_carry. The other checks compare ports with the oracle as it is now: a change in both, or in NumPy,
-    shows only here. `.ci/golden.py` writes the file, which changes only together with the equations.
+    Four sequences of 9 steps, 3 inputs, 5 units, lengths 0 and 9 among them; gradients
+    are those of Σ outputs · targets + Σ carry · d_carry. The other checks compare ports
+    with the oracle as it is now: a change in both, or in NumPy, shows only here.
+    `.ci/golden.py` writes the file, which changes only together with the equations.
     """
     return load((files("trigru.common") / "data" / "golden.safetensors").read_bytes())
 
@@ -88,16 +90,18 @@ def _scale(port: Port) -> list[Case]:
 CHECKS: tuple[Check, ...] = (
     Check(
         "contract",
-        "other equations; two levels of what a call depends on that are wrong together: sizes, masks, flags, dtypes, "
-        "kinds of input, transforms, call styles, optimisers; values that saturate, vanish or are zero; a choice "
-        "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are compiled, a program that is less "
-        "accurate than NumPy",
+        "other equations; two levels of what a call depends on that are wrong "
+        "together: sizes, masks, flags, dtypes, kinds of input, transforms, call "
+        "styles, optimisers; values that saturate, vanish or are zero; a choice "
+        "(dtype, unroll, remat, kernel) that is lost in a call; and, where rows are "
+        "compiled, a program that is less accurate than NumPy",
         cases=design.design_of,
     ),
     Check(
         "conversion",
-        "a value changed, lost or misplaced between the canonical record, the framework's tree, torch's layout and a "
-        "file; a bad file that is written or read; a frozen start with an optimizer's state",
+        "a value changed, lost or misplaced between the canonical record, the "
+        "framework's tree, torch's layout and a file; a bad file that is written or "
+        "read; a frozen start with an optimizer's state",
         conversion.conversions,
     ),
     Check(
@@ -107,58 +111,62 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "start",
-        "an initial carry that the model hands out and that is another one, or of another shape or dtype",
+        "an initial carry that the model hands out and that is another one, or of "
+        "another shape or dtype",
         calls.start,
     ),
     Check("counted", "lengths that are counted in 16 bits", calls.counted),
     Check(
         "export",
-        "a program, or its gradient, that jax.export cannot lower for cpu, cuda and tpu, that needs to know its "
-        "batch size, or that differs when it is read back",
+        "a program, or its gradient, that jax.export cannot lower for cpu, cuda and "
+        "tpu, that needs to know its batch size, or that differs when it is read back",
         export.export,
     ),
     Check(
         "mesh",
-        "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one device",
+        "a call that `jax.shard_map` or a mesh of explicit axes does not take, on one "
+        "device",
         devices.on_one_device,
     ),
     Check(
         "held",
-        "padding that is multiplied by zero, so that a carry that is not finite becomes another one in it; a NaN that "
-        "is hidden, or reaches another example",
+        "padding that is multiplied by zero, so that a carry that is not finite "
+        "becomes another one in it; a NaN that is hidden, or reaches another example",
         calls.held,
     ),
     Check(
         "life",
-        "a model that is another one when it is made again, copied, pickled, flattened or loaded anew; a choice "
-        "(dtype, unroll, remat, kernel) that is lost on the way; a setting of JAX, or NumPy's random state, that "
-        "is left changed",
+        "a model that is another one when it is made again, copied, pickled, flattened "
+        "or loaded anew; a choice (dtype, unroll, remat, kernel) that is lost on the "
+        "way; a setting of JAX, or NumPy's random state, that is left changed",
         life.life,
     ),
     Check(
         "draws",
-        "parameters drawn from another distribution, or twice by one key; a `make` that cannot be traced; a "
-        "`carry_init` that is not called, or for another shape or dtype",
+        "parameters drawn from another distribution, or twice by one key; a `make` "
+        "that cannot be traced; a `carry_init` that is not called, or for another "
+        "shape or dtype",
         draws.draws,
     ),
     Check(
         "refusals",
-        "a bad call that goes through, or fails inside the framework; a good one that is refused; a `load` that "
-        "calls `carry_init`",
+        "a bad call that goes through, or fails inside the framework; a good one that "
+        "is refused; a `load` that calls `carry_init`",
         refusals.refusals,
     ),
     Check(
         "class",
-        "a class that does something else than its port: defaults, initializers, sizes of NumPy's, a start that is "
-        "not learned, and bad options that go through",
+        "a class that does something else than its port: defaults, initializers, sizes "
+        "of NumPy's, a start that is not learned, and bad options that go through",
         classes.of_class,
         is_for=class_of,
     ),
     Check(
         "memory",
-        "`remat` that keeps more than three quarters of what is kept without it, or is merged with the forward pass "
-        "when unrolled; a gradient that keeps more than 1.3 times what JAX's derivative of the equations keeps, or "
-        "with another kernel more than with stock; a donated train step that keeps what it replaces",
+        "`remat` that keeps more than three quarters of what is kept without it, or is "
+        "merged with the forward pass when unrolled; a gradient that keeps more than "
+        "1.3 times what JAX's derivative of the equations keeps, or with another "
+        "kernel more than with stock; a donated train step that keeps what it replaces",
         memory.memory,
     ),
 )
@@ -170,13 +178,15 @@ SELECTIONS: tuple[Check, ...] = (
     ),
     Check(
         "singly",
-        "rows in float64 with one level that is not the usual one, or as few as go together",
+        "rows in float64 with one level that is not the usual one, or as few as go "
+        "together",
         cases=_singly,
         by_levels=True,
     ),
     Check(
         "scale",
-        "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, 64 inputs, 512 units",
+        "accuracy at large sizes (minutes, about 10 GB): 64 sequences of 1024 steps, "
+        "64 inputs, 512 units",
         cases=_scale,
     ),
 )
@@ -184,8 +194,8 @@ SELECTIONS: tuple[Check, ...] = (
 ON_DEVICES: tuple[Check, ...] = (
     Check(
         "devices",
-        "a batch that is spread over devices and gives other values or gradients, or cannot be; devices that "
-        "exchange data at every step where that can be avoided",
+        "a batch that is spread over devices and gives other values or gradients, or "
+        "cannot be; devices that exchange data at every step where that can be avoided",
         devices.on_all_devices,
     ),
 )

@@ -1,4 +1,6 @@
-"""Checks of calls at the edge: the initial carry that is handed out, carries that are not finite, and many steps."""
+"""Checks of calls at the edge: the initial carry that is handed out, carries that are
+not finite, and many steps.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +20,8 @@ from .check import CARRY, CONFIG, PARAMS, RESETS, B, H, Trial, X
 Array = Any
 #: The shapes for which the initial carry is handed out.
 BATCHES = ((), (B,), (2, B))
-#: Lengths, of which most are more steps than 16 bits count. The last is that of the sequence.
+#: Lengths, of which most are more steps than 16 bits count. The last is that of the
+#: sequence.
 COUNTED = np.array([2**16 + 1, 2**15 + 1, 3, 2**16 + 2])
 #: Carries that are not finite, each in all units of an example.
 ENDLESS = np.broadcast_to(np.resize([np.inf, np.nan, -np.inf], B)[:, None], CARRY.shape)
@@ -48,7 +51,9 @@ def start(port: Port) -> Iterator[Trial]:
 
 
 def held(port: Port) -> Iterator[Trial]:
-    """Carries that are not finite go through padding as they are, and a NaN goes through the steps of its example."""
+    """Carries that are not finite go through padding as they are, and a NaN goes
+    through the steps of its example.
+    """
     model = port.load(CONFIG, PARAMS)
     no_steps = np.zeros(B, np.int32)
     no_outputs = np.zeros((*X.shape[:2], H))

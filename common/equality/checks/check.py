@@ -1,4 +1,6 @@
-"""The record of a check; trials: what checks that have no cases run and compare; and the arrays of most of them."""
+"""The record of a check; trials: what checks that have no cases run and compare; and
+the arrays of most of them.
+"""
 
 import re
 import warnings
@@ -17,11 +19,13 @@ from ..contract.arrays import CallArrays, arrays_of
 from ..contract.cases import Case
 from ..measurement import SAME_BOUND, relative_error
 
-#: In float64, a case asks whether a port is the same function; in the others, whether it is accurate enough.
+#: In float64, a case asks whether a port is the same function; in the others, whether
+#: it is accurate enough.
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 #: Failed trials of one check, after which no more are run.
 MOST_FAILURES = 3
-#: A batch of short sequences, and a model. All sizes are different, so that no axis passes for another.
+#: A batch of short sequences, and a model. All sizes are different, so that no axis
+#: passes for another.
 B, T, D, H = 3, 5, 4, 6
 CONFIG = GRUConfig(D, H, param_dtype="float64")
 PARAMS = random_params(CONFIG)
@@ -39,8 +43,10 @@ class Trial:
 
     Args:
         what: as a failure names it.
-        run: () -> a pytree of arrays; it raises a DefectError at a defect that no array shows.
-        expected: NumPy's arrays; REFUSED; or None where nothing but an exception is wrong.
+        run: () -> a pytree of arrays; it raises a DefectError at a defect that no array
+            shows.
+        expected: NumPy's arrays; REFUSED; or None where nothing but an exception is
+            wrong.
         bound: on the error of each array; None where every bit counts.
     """
 
@@ -56,12 +62,14 @@ def _every_port(port: Port) -> bool:
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of mistake, and how it is looked for: by cases of the contract, or by trials of its own.
+    """One kind of mistake, and how it is looked for: by cases of the contract, or by
+    trials of its own.
 
     Args:
         name: stable, lower case.
         catches: what a difference here means.
-        trials: (port) -> what is run, in float64; it raises a NotOfferedError if the port has nothing of the kind.
+        trials: (port) -> what is run, in float64; it raises a NotOfferedError if the
+            port has nothing of the kind.
         cases: (port) -> cases of the contract, in place of trials.
         is_for: (port) -> whether it is run among others; by name, it always is.
         by_levels: whether measurements of cases are named by their unusual levels.
@@ -78,9 +86,11 @@ class Check:
 def one_set(
     case: Case, port: Port, **options: Any
 ) -> tuple[CallArrays, Any, tuple[Any, Any, Any]]:
-    """One set of values of a case: its arrays, a model with other options, and the arguments of its call.
+    """One set of values of a case: its arrays, a model with other options, and the
+    arguments of its call.
 
-    The arguments are those of `calling.call_directly`, without the axis of sets: what is passed, weights, d_carry.
+    The arguments are those of `calling.call_directly`, without the axis of sets: what
+    is passed, weights, d_carry.
     """
     arrays = arrays_of(case).of_set(0)
     model = port.load(replace(case.config(), **options), arrays.params)
@@ -130,7 +140,10 @@ def _told(problem: Exception) -> str:
 
 
 def _error_of(trial: Trial) -> float:
-    """The largest error of the arrays of a trial. Raises a DefectError if there is another defect."""
+    """The largest error of the arrays of a trial.
+
+    Raises a DefectError if there is another defect.
+    """
     # a trial may change filters: not those of the next, or of the user's process
     with warnings.catch_warnings():
         if trial.expected is not REFUSED:

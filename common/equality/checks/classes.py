@@ -104,7 +104,9 @@ def of_class(port: Port) -> list[Trial]:
 
 
 def of_all_kernels(port: Port, model_class: ModelClass) -> Iterator[Trial]:
-    """What stands for what, and bad options, which are refused before anything is computed; then each kernel."""
+    """What stands for what, and bad options, which are refused before anything is
+    computed; then each kernel.
+    """
     alike = partial(_require_alike, port, model_class, "float32", {}, DEFAULTS)
     yield Trial("without options", alike)
     narrow = partial(_require_float32, model_class)
@@ -146,7 +148,9 @@ def _of_kernel(port: Port, model_class: ModelClass, kernel: str) -> Iterator[Tri
 def _shapes(
     model_class: ModelClass, options: Options, call: Callable[[Any], Any]
 ) -> Any:
-    """The shapes and dtypes of a call of a model that is made with options: nothing is computed."""
+    """The shapes and dtypes of a call of a model that is made with options: nothing is
+    computed.
+    """
 
     def made_and_called(key: Array) -> Any:
         return call(model_class.construct(key, **SIZES | options))
@@ -182,7 +186,9 @@ def _bad_options(
 
 
 def _require_float32(model_class: ModelClass) -> None:
-    """Require a model that is asked for in float64 to be in float32 where JAX has no float64."""
+    """Require a model that is asked for in float64 to be in float32 where JAX has no
+    float64.
+    """
     with enable_x64(False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX says that it makes float32 of float64
         model = _shapes(model_class, {"param_dtype": "float64"}, _same)
@@ -195,7 +201,9 @@ def _require_float32(model_class: ModelClass) -> None:
 def _require_assigned(
     port: Port, assign: Callable[[Any, Any], None], kernel: str
 ) -> None:
-    """A model that is called outside of jit, given other parameters in place, and called again uses these."""
+    """A model that is called outside of jit, given other parameters in place, and
+    called again uses these.
+    """
     config = GRUConfig(D, H, param_dtype="float64")
     with_kernel = WithKernel(port, kernel)
     model = with_kernel.load(config, random_params(config, seed=0))
@@ -211,13 +219,15 @@ def _require_assigned(
 def _require_alike(
     port: Port, model_class: ModelClass, dtype: str, options: Options, others: Options
 ) -> None:
-    """Some options stand for others: a model has one program with both, called on inputs of a dtype."""
+    """Some options stand for others: a model has one program with both, called on
+    inputs of a dtype.
+    """
     x = X.astype(dtype)
     program = _program(port, model_class, options, x)
     if program != _program(port, model_class, others, x):
         raise DefectError(
-            "a model has another program than with the options that these stand for, among them "
-            f"kernel={others['kernel']!r}"
+            "a model has another program than with the options that these stand for, "
+            f"among them kernel={others['kernel']!r}"
         )
 
 
@@ -237,7 +247,9 @@ def _program(port: Port, model_class: ModelClass, options: Options, x: Array) ->
 def _require_initializers(
     port: Port, model_class: ModelClass, construct: Callable[..., Any]
 ) -> None:
-    """Each initializer is called for its arrays, with a key for each, and the arrays have what it drew."""
+    """Each initializer is called for its arrays, with a key for each, and the arrays
+    have what it drew.
+    """
     fields = {"carry_init": ("initial_carry",), **model_class.initializers}
     calls: dict[str, set[tuple[Any, str]]] = {name: set() for name in fields}
 
@@ -270,7 +282,8 @@ def _require_initializers(
                 offsets.append(off.mean())
         if calls[name] != expected:
             raise DefectError(
-                f"{name} is called with {sorted(calls[name])}, expected {sorted(expected)}"
+                f"{name} is called with {sorted(calls[name])}, expected "
+                f"{sorted(expected)}"
             )
     if np.diff(np.sort(offsets)).min(initial=1) < SAME_BOUND:
         raise DefectError("two arrays are drawn by one key")
@@ -279,7 +292,9 @@ def _require_initializers(
 def _require_unlearned(
     port: Port, construct: Callable[..., Any], dtypes: Unlearned
 ) -> None:
-    """A start that is not learned is no parameter; it is zeros, in the dtype of the parameters or that is asked for."""
+    """A start that is not learned is no parameter; it is zeros, in the dtype of the
+    parameters or that is asked for.
+    """
     require_trials(_of_unlearned(port, construct, dtypes))
 
 
@@ -340,7 +355,9 @@ def _in_float64(array: Array) -> Array:
 
 
 def _filled(shapes: Any) -> Any:
-    """Random numbers in every array of a model, of which shapes and dtypes are known."""
+    """Random numbers in every array of a model, of which shapes and dtypes are
+    known.
+    """
     rng = np.random.default_rng(1)
 
     def draw(array: Any) -> Array:

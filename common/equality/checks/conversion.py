@@ -1,4 +1,6 @@
-"""The check of parameters on their way: into a port and back, in layouts, through a file, and into an optimizer."""
+"""The check of parameters on their way: into a port and back, in layouts, through a
+file, and into an optimizer.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,7 +28,8 @@ def _with_negative_zero(array: np.ndarray) -> np.ndarray:
     return changed
 
 
-#: One has a -0.0, one has one unit, so that no shape tells axes apart, and there is one in each dtype of storage.
+#: One has a -0.0, one has one unit, so that no shape tells axes apart, and there is one
+#: in each dtype of storage.
 RECORDS = (
     jax.tree.map(_with_negative_zero, PARAMS),
     random_params(GRUConfig(1, 1)),
@@ -37,7 +40,9 @@ RECORDS = (
 
 
 def conversions(port: Port) -> Iterator[Trial]:
-    """Dumped parameters keep their bits through both layouts and the port's own, and through a file."""
+    """Dumped parameters keep their bits through both layouts and the port's own, and
+    through a file.
+    """
     for params in RECORDS:
         config = config_of(params)
         dumped: Any = port.dump(port.load(config, params))
@@ -71,7 +76,9 @@ def _second_biases(layout: Layout) -> Iterator[Trial]:
 
 
 def _files() -> Iterator[Trial]:
-    """Files that are not to be written or read, and one that is written where a link stands."""
+    """Files that are not to be written or read, and one that is written where a link
+    stands.
+    """
     spoiled = PARAMS._replace(bias=np.full_like(PARAMS.bias, np.nan))
     yield Trial("NaN in a file", partial(_through_file, spoiled), REFUSED)
     yield Trial("a file with an array too many", _require_unread)
@@ -104,7 +111,9 @@ def _require_link_replaced() -> None:
 
 
 def _require_frozen(port: Port) -> None:
-    """Require an initial carry with `scale=0` to have no state, and what has its name in a longer one to have some."""
+    """Require an initial carry with `scale=0` to have no state, and what has its name
+    in a longer one to have some.
+    """
     model = port.load(CONFIG, PARAMS)
     if jax.tree.leaves(model)[0] is model:  # before flax 0.12, an NNX module is a leaf
         raise NotOfferedError("a model that is a pytree")
@@ -115,7 +124,8 @@ def _require_frozen(port: Port) -> None:
     learned = sum(array.size for array in jax.tree.leaves(tree)) - H
     if size != 2 * learned:
         raise DefectError(
-            f"Adam keeps {size} numbers, expected {2 * learned}: two of each that is learned"
+            f"Adam keeps {size} numbers, expected {2 * learned}: two of each that is "
+            "learned"
         )
 
 

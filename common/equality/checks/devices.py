@@ -1,4 +1,6 @@
-"""Checks of a batch that is spread over devices, or over the one that every machine has."""
+"""Checks of a batch that is spread over devices, or over the one that every machine
+has.
+"""
 
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -25,8 +27,8 @@ from .check import Trial, one_set
 
 #: Examples on each device.
 EXAMPLES = 3
-#: How a batch is spread, as results name it. In the last, parameters are made to vary over the devices, too, so that no
-#: loop, whatever the kernel, exchanges anything.
+#: How a batch is spread, as results name it. In the last, parameters are made to vary
+#: over the devices, too, so that no loop, whatever the kernel, exchanges anything.
 AUTOMATIC, EXPLICIT, MAPPED, VARYING = SPREADS = (
     "automatic axes",
     "explicit axes",
@@ -36,7 +38,9 @@ AUTOMATIC, EXPLICIT, MAPPED, VARYING = SPREADS = (
 
 
 def on_all_devices(port: Port) -> Iterator[Trial]:
-    """Each way, from the learned carry with masks and from a passed one: values, gradients, and what is exchanged."""
+    """Each way, from the learned carry with masks and from a passed one: values,
+    gradients, and what is exchanged.
+    """
     batch = (EXAMPLES * jax.device_count(),)
     cases = {
         "lengths and resets": Case(batch=batch, lengths=True, resets=True),
@@ -48,12 +52,14 @@ def on_all_devices(port: Port) -> Iterator[Trial]:
 
 
 def on_one_device(port: Port) -> Iterator[Trial]:
-    """On a mesh of one device, JAX tells arrays that vary over it from those that do not.
+    """On a mesh of one device, JAX tells arrays that vary over it from those that do
+    not.
 
-    Each way of passing arguments has a trace, also such as are the same on all devices beside inputs that vary: JAX
-    refuses a loop whose carry begins to vary.
+    Each way of passing arguments has a trace, also such as are the same on all devices
+    beside inputs that vary: JAX refuses a loop whose carry begins to vary.
     """
-    # without it, all of the check would not be offered by an older JAX, which has none of these
+    # without it, all of the check would not be offered by an older JAX, which has none
+    # of these
     yield Trial("an older JAX", _do_nothing)
     full = Case(batch=(EXAMPLES,), carry="passed", lengths=True, resets=True)
     for spread in (EXPLICIT, MAPPED):
@@ -102,7 +108,9 @@ def _traces(port: Port, spread: str, mesh: Any) -> Iterator[Trial]:
 def _trace_on(
     mesh: Any, call: Any, model: Any, passed: tuple[Any, ...], specs: tuple[P, ...]
 ) -> None:
-    """Trace a call of a model that is whole on all devices of a mesh of explicit axes."""
+    """Trace a call of a model that is whole on all devices of a mesh of explicit
+    axes.
+    """
 
     def on_mesh(spec: P, array: Any) -> jax.ShapeDtypeStruct:
         sharding = NamedSharding(mesh, spec)
@@ -124,7 +132,10 @@ def _trace_on(
 
 
 def _mesh(spread: str, devices: Any) -> Any:
-    """A mesh of some devices. Raises a NotOfferedError if JAX is too old for this way."""
+    """A mesh of some devices.
+
+    Raises a NotOfferedError if JAX is too old for this way.
+    """
     is_too_old = not (hasattr(jax.sharding, "AxisType") and hasattr(jax, "shard_map"))
     if spread == EXPLICIT:
         is_too_old |= not hasattr(jax, "set_mesh")
@@ -142,11 +153,14 @@ def _answer_on_one(port: Port, case: Case, spread: str) -> Answers:
 
 
 def _answer_on_all(port: Port, case: Case, spread: str) -> Answers:
-    """Answers, of which no more was exchanged than had to be. Raises a NotOfferedError on a single device."""
+    """Answers, of which no more was exchanged than had to be.
+
+    Raises a NotOfferedError on a single device.
+    """
     if jax.device_count() < 2:
         raise NotOfferedError(
-            "there is one device. trigru verify --devices 4 makes four of a CPU; beside an accelerator, with "
-            "JAX_PLATFORMS=cpu"
+            "there is one device. trigru verify --devices 4 makes four of a CPU; "
+            "beside an accelerator, with JAX_PLATFORMS=cpu"
         )
     answers, program = _answer_spread(port, case, spread, jax.devices())
     _require_one_exchange(spread, port, answers, program)
@@ -156,7 +170,9 @@ def _answer_on_all(port: Port, case: Case, spread: str) -> Answers:
 def _answer_spread(
     port: Port, case: Case, spread: str, devices: Any
 ) -> tuple[Answers, str]:
-    """A port's answers to a case, with its batch over some devices, and the text of the compiled program."""
+    """A port's answers to a case, with its batch over some devices, and the text of the
+    compiled program.
+    """
     mesh = _mesh(spread, devices)
     arrays, model, arguments = one_set(case, port)
 
@@ -179,7 +195,10 @@ def _answer_spread(
 
 
 def _mapped(case: Case, port: Port, mesh: Any, *, is_varying: bool) -> Any:
-    """The call in a `jax.shard_map`. The gradient of parameters is summed by JAX, or here where they are varying."""
+    """The call in a `jax.shard_map`.
+
+    The gradient of parameters is summed by JAX, or here where they are varying.
+    """
 
     def on_part(model: Any, *arguments: Any) -> Any:
         if not is_varying:
@@ -201,7 +220,9 @@ def _mapped(case: Case, port: Port, mesh: Any, *, is_varying: bool) -> Any:
 def _require_one_exchange(
     spread: str, port: Port, answers: Answers, program: str
 ) -> None:
-    """Raise a DefectError where more is exchanged than each gradient of a parameter, once."""
+    """Raise a DefectError where more is exchanged than each gradient of a parameter,
+    once.
+    """
     exchanged = collectives_of(program)
     if not exchanged:
         raise DefectError(
@@ -223,5 +244,6 @@ def _require_one_exchange(
     if total > most:
         names = "; ".join(str(collective) for collective in exchanged)
         raise DefectError(
-            f"devices exchange {total:,} bytes ({names}), expected at most {most:,}: the gradient's"
+            f"devices exchange {total:,} bytes ({names}), expected at most {most:,}: "
+            "the gradient's"
         )

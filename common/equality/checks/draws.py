@@ -1,6 +1,8 @@
-"""The check of what `make` draws: the distributions of docs/model.md, and nothing twice.
+"""The check of what `make` draws: the distributions of docs/model.md, and nothing
+twice.
 
-Bounds are five standard errors, and of half precision some units in its last place; keys are fixed.
+Bounds are five standard errors, and of half precision some units in its last place;
+keys are fixed.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,9 +32,11 @@ SMALL = GRUConfig(2, 2, param_dtype="float64")
 STANDARD_ERRORS = 5
 #: Of many pairs.
 CORRELATION_ERRORS = 6
-#: Of a normal distribution that is cut at two standard deviations: its own, and its kurtosis.
+#: Of a normal distribution that is cut at two standard deviations: its own, and its
+#: kurtosis.
 CUT, CUT_DEVIATION, CUT_KURTOSIS = 2.0, 0.87962566103423978, 2.3656
-#: Kolmogorov and Smirnov's distance, times the square root of the number of draws, passed once in a quarter million.
+#: Kolmogorov and Smirnov's distance, times the square root of the number of draws,
+#: passed once in a quarter million.
 DISTANCE = 2.5
 
 Array = np.ndarray
@@ -55,7 +59,9 @@ class Statistic:
 
 
 def draws(port: Port) -> Iterator[Trial]:
-    """Within jit and outside of it, `make` draws the same; then statistics of what it draws in two dtypes."""
+    """Within jit and outside of it, `make` draws the same; then statistics of what it
+    draws in two dtypes.
+    """
     (made,) = _make(port, SMALL, 1, _count_up)
     with configured({"jax_disable_most_optimizations": True}):
         config = replace(SMALL, carry_init=_count_up)
@@ -96,7 +102,8 @@ def _make(
     """The parameters of models that are made within jit, evaluated from the trace.
 
     Raises:
-        DefectError: `make` cannot be traced, or calls `carry_init` for another shape or dtype.
+        DefectError: `make` cannot be traced, or calls `carry_init` for another shape or
+            dtype.
     """
     calls = set[tuple[Any, str]]()
     if carry_init is not None:
@@ -130,14 +137,17 @@ def _watched(initializer: Initializer, calls: set[tuple[Any, str]]) -> Initializ
 
 
 def statistics_of(params: GRUParams, dtype: str) -> Iterator[Statistic]:
-    """Statistics of parameters that were drawn in a dtype, without a `carry_init` unless that is float64."""
+    """Statistics of parameters that were drawn in a dtype, without a `carry_init`
+    unless that is float64.
+    """
     eps = float(jnp.finfo(dtype).eps)
     for gate, block in _gates_of(params.weight_ih):
         yield from _of_cut_normal(f"input gate {gate}", block, eps)
     for gate, block in _gates_of(params.weight_hh):
         yield from _of_orthogonal(f"recurrent gate {gate}", block, eps)
 
-    # each trace has variance 1, whatever the size; not so where the signs of a QR decomposition are not drawn
+    # each trace has variance 1, whatever the size; not so where the signs of a QR
+    # decomposition are not drawn
     total = sum(np.trace(block) for _, block in _gates_of(params.weight_hh))
     what = "sum of the traces of the recurrent gates"
     yield Statistic(what, abs(total), STANDARD_ERRORS * 3**0.5)
@@ -154,7 +164,9 @@ def _gates_of(matrix: Array) -> list[tuple[str, Array]]:
 
 
 def _of_cut_normal(what: str, block: Array, eps: float) -> Iterator[Statistic]:
-    """Those of `lecun_normal`: a normal distribution, cut at two standard deviations, of variance 1 / fan-in."""
+    """Those of `lecun_normal`: a normal distribution, cut at two standard deviations,
+    of variance 1 / fan-in.
+    """
     drawn = block * block.shape[1] ** 0.5  # of variance 1
     uncut = ndtr(np.sort(drawn, axis=None) * CUT_DEVIATION)
     quantiles = (uncut - ndtr(-CUT)) / (1 - 2 * ndtr(-CUT))
@@ -173,7 +185,9 @@ def _of_cut_normal(what: str, block: Array, eps: float) -> Iterator[Statistic]:
 
 
 def _of_orthogonal(what: str, block: Array, eps: float) -> Iterator[Statistic]:
-    """Those of `orthogonal`, whose entries are close to normally distributed, with variance 1 / H."""
+    """Those of `orthogonal`, whose entries are close to normally distributed, with
+    variance 1 / H.
+    """
     drawn = block * block.shape[1] ** 0.5  # of variance 1
     yield _of_distribution(what, ndtr(np.sort(drawn, axis=None)), eps)
     off = np.abs(block @ block.T - np.eye(len(block))).max()
@@ -181,7 +195,9 @@ def _of_orthogonal(what: str, block: Array, eps: float) -> Iterator[Statistic]:
 
 
 def _of_distribution(what: str, quantiles: Array, eps: float) -> Statistic:
-    """How far sorted draws are from their distribution, by Kolmogorov and Smirnov, where each has these quantiles."""
+    """How far sorted draws are from their distribution, by Kolmogorov and Smirnov,
+    where each has these quantiles.
+    """
     count = len(quantiles)
     ranks = np.arange(count + 1) / count
     above = np.abs(quantiles - ranks[1:]).max()
@@ -191,7 +207,9 @@ def _of_distribution(what: str, quantiles: Array, eps: float) -> Statistic:
 
 
 def _require_independent(drawn: list[GRUParams]) -> None:
-    """Require that no two matrices or initial carries, of one key or of two, share draws."""
+    """Require that no two matrices or initial carries, of one key or of two, share
+    draws.
+    """
     arrays = {}
     for key, params in enumerate(drawn):
         for gate, block in _gates_of(params.weight_ih):
@@ -205,12 +223,15 @@ def _require_independent(drawn: list[GRUParams]) -> None:
             correlation = np.corrcoef(x[:size], y[:size])[0, 1]
             if not abs(correlation) <= CORRELATION_ERRORS / size**0.5:
                 raise DefectError(
-                    f"{what} and {other} share draws: {size} entries correlate by {correlation:.2f}"
+                    f"{what} and {other} share draws: {size} entries correlate by "
+                    f"{correlation:.2f}"
                 )
 
 
 def _alike_if_shared(a: Array, b: Array) -> Iterator[tuple[Array, Array]]:
-    """Entries that two arrays would share, had they been drawn by one key: in either order of the axes."""
+    """Entries that two arrays would share, had they been drawn by one key: in either
+    order of the axes.
+    """
     for x, y in product((a, a.T), (b, b.T)):
         yield x.ravel(), y.ravel()
 

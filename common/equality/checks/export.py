@@ -1,4 +1,6 @@
-"""The check of exported programs: `jax.export` writes them for any batch size, and they are read back."""
+"""The check of exported programs: `jax.export` writes them for any batch size, and they
+are read back.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,7 +20,8 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export(port: Port) -> Iterator[Trial]:
-    """A gradient, and the calls of each kernel, as artefacts that serve any batch size on three platforms.
+    """A gradient, and the calls of each kernel, as artefacts that serve any batch size
+    on three platforms.
 
     The artefact of a gradient takes the model as an argument; that of a call holds it.
     """
@@ -46,7 +49,9 @@ def _answer(port: Port, case: Case, *, is_model_held: bool) -> Answers:
 def _run_exported(
     function: Callable[..., Any], models: tuple[Any, ...], arguments: tuple[Any, ...]
 ) -> Any:
-    """The results of an artefact for any size of the first axis of the arguments, written to bytes and read back."""
+    """The results of an artefact for any size of the first axis of the arguments,
+    written to bytes and read back.
+    """
     import jax.export  # which older versions import on request alone
 
     (size,) = jax.export.symbolic_shape("size")

@@ -1,7 +1,8 @@
-"""The check of a model's life: made, loaded, copied or pickled, it is the same model, and keeps what was chosen for it.
+"""The check of a model's life: made, loaded, copied or pickled, it is the same model,
+and keeps what was chosen for it.
 
-JAX traces the same program of a copy, with the chosen dtype, unroll, remat and kernel. Cases of the contract ask the
-same of every call and call style.
+JAX traces the same program of a copy, with the chosen dtype, unroll, remat and kernel.
+Cases of the contract ask the same of every call and call style.
 """
 
 import copy
@@ -34,7 +35,10 @@ PLAIN = Case(phase="forward")
 
 
 def _pickled(model: Any) -> Any:
-    """A model through pickle. Raises a NotOfferedError where a framework keeps a function that no pickle takes."""
+    """A model through pickle.
+
+    Raises a NotOfferedError where a framework keeps a function that no pickle takes.
+    """
     try:
         content = pickle.dumps(model)
     except Exception as error:  # of any kind
@@ -76,12 +80,17 @@ def _require_same_settings(port: Port) -> None:
 
 
 def _settings() -> Any:
-    """JAX's, and NumPy's random state. Python's is another one after checks of types by beartype, which are sampled."""
+    """JAX's, and NumPy's random state.
+
+    Python's is another one after checks of types by beartype, which are sampled.
+    """
     return dict(jax.config.values), pickle.dumps(np.random.get_state())
 
 
 def _origins(port: Port) -> Iterator[Trial]:
-    """Models that are made and loaded alike are alike, and each has its own parameters."""
+    """Models that are made and loaded alike are alike, and each has its own
+    parameters.
+    """
     arrays, model, arguments = one_set(PLAIN, port)
     config, key, expected = PLAIN.config(), jax.random.key(0), answers_to_one(PLAIN)
 
@@ -128,10 +137,12 @@ def _require_one_structure(*models: Any) -> None:
 
 
 def _copies(port: Port) -> Iterator[Trial]:
-    """Copies of a model with all choices, also a kernel that is not stock, have its program.
+    """Copies of a model with all choices, also a kernel that is not stock, have its
+    program.
 
-    Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only where structures differ. That
-    each choice is in a program at all is what `_differences` asks.
+    Of two models with one `jax.tree.structure`, JAX runs one program; it is traced only
+    where structures differ. That each choice is in a program at all is what
+    `_differences` asks.
     """
     choices = dict(CHOICES)
     for kernel in other_kernels(port)[-1:]:
@@ -157,7 +168,8 @@ def _copies(port: Port) -> Iterator[Trial]:
             other_program, _ = _trace(PLAIN, port, other, arguments)
             if text_of(other_program) != text_of(program):
                 raise DefectError(
-                    "a model has another program: dtype, unroll, remat or kernel is lost"
+                    "a model has another program: dtype, unroll, remat or kernel is "
+                    "lost"
                 )
         return port.dump(other)
 
@@ -176,7 +188,9 @@ def _same(model: Any) -> Any:
 
 
 def _differences(port: Port) -> Iterator[Trial]:
-    """Each option makes another program, and a model for which JAX does not run that of another."""
+    """Each option makes another program, and a model for which JAX does not run that of
+    another.
+    """
     arrays, model, arguments = one_set(PLAIN, port, **CHOICES)
     program = text_of(_trace(PLAIN, port, model, arguments)[0])
     is_leaf = jax.tree.leaves(model)[0] is model  # as NNX's modules before flax 0.12
@@ -191,7 +205,8 @@ def _differences(port: Port) -> Iterator[Trial]:
             return
         if jax.tree.structure(differs) == jax.tree.structure(model):
             raise DefectError(
-                "it makes no difference to jax.tree.structure, so that jax.jit runs the former program"
+                "it makes no difference to jax.tree.structure, so that jax.jit runs "
+                "the former program"
             )
 
     options: list[dict[str, Any]] = [{"unroll": 1}, {"remat": False}]

@@ -1,4 +1,5 @@
-"""The check of memory: `remat` saves it, in a loop and where there is none, and a train step donates what it replaces.
+"""The check of memory: `remat` saves it, in a loop and where there is none, and a train
+step donates what it replaces.
 
 What is kept is counted in traces. Nothing is run.
 """
@@ -26,16 +27,20 @@ from .check import CONFIG, PARAMS, H, Trial, X, one_set
 
 #: Parameters and their gradients weigh little beside what is kept.
 LONG = Case(phase="forward", batch=(16,), time=64, inputs=5, hidden=8)
-#: A loop of two steps that is unrolled to its end, and past it. XLA may merge what stands in no loop.
+#: A loop of two steps that is unrolled to its end, and past it. XLA may merge what
+#: stands in no loop.
 UNROLLED = replace(LONG, time=2, remat=True)
-#: How many states, arrays (B, H), a gradient may keep for each step: JAX's derivative of the equations keeps 10.
+#: How many states, arrays (B, H), a gradient may keep for each step: JAX's derivative
+#: of the equations keeps 10.
 MOST_STATES = 13.0
 #: Of what is kept without remat, at most this share may be kept with it.
 MOST_WITH_REMAT = 0.75
 
 
 def memory(port: Port) -> Iterator[Trial]:
-    """What a gradient keeps on each kernel, with and without `remat`, and what a train step gives up."""
+    """What a gradient keeps on each kernel, with and without `remat`, and what a train
+    step gives up.
+    """
     for kernel in (STOCK, *other_kernels(port)):
         run = partial(require_saved, port, replace(LONG, kernel=kernel))
         yield Trial(f"kernel={kernel}", run)
@@ -51,7 +56,8 @@ def memory(port: Port) -> Iterator[Trial]:
 
 
 def require_saved(port: Port, case: Case) -> None:
-    """Require a gradient to keep less with `remat`, and without it no more than that of the framework's own cell.
+    """Require a gradient to keep less with `remat`, and without it no more than that of
+    the framework's own cell.
 
     Raises:
         DefectError: it keeps more.
@@ -68,12 +74,15 @@ def require_saved(port: Port, case: Case) -> None:
 def _require_at_most(most: float, kept: float, where: str) -> None:
     if kept > most:
         raise DefectError(
-            f"the gradient keeps {kept:.1f} states for each step{where}, expected at most {most:.1f}"
+            f"the gradient keeps {kept:.1f} states for each step{where}, expected at "
+            f"most {most:.1f}"
         )
 
 
 def _kept_states(port: Port, case: Case) -> float:
-    """What the loops of a traced gradient hand out at each step, and others read, in states of float64 a step."""
+    """What the loops of a traced gradient hand out at each step, and others read, in
+    states of float64 a step.
+    """
     kept_bytes = 0
     for equation, _ in _gradient(port, case):
         if equation.primitive.name == "scan":
@@ -85,7 +94,9 @@ def _kept_states(port: Port, case: Case) -> float:
 
 
 def _gradient(port: Port, case: Case) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """The equations of a gradient of a model's parameters by the framework's own means, and those around each."""
+    """The equations of a gradient of a model's parameters by the framework's own means,
+    and those around each.
+    """
     _, model, (passed, *_) = one_set(case, port)
 
     def differentiate(model: Any, passed: Any) -> Any:
@@ -101,13 +112,16 @@ def _gradient(port: Port, case: Case) -> Iterator[tuple[Any, tuple[Any, ...]]]:
 
 
 def _require_apart(port: Port, kernel: str, unroll: Unroll) -> None:
-    """Require XLA not to merge with the forward pass what is computed again, where no loop parts both."""
+    """Require XLA not to merge with the forward pass what is computed again, where no
+    loop parts both.
+    """
     case = replace(UNROLLED, kernel=kernel, unroll=unroll)
     for equation, callers in _gradient(port, case):
         is_protected = np.all(equation.params.get("prevent_cse", True))
         if not is_protected and not any(_repeats(caller) for caller in callers):
             raise DefectError(
-                "what a gradient computes again outside of a loop without prevent_cse is merged"
+                "what a gradient computes again outside of a loop without prevent_cse "
+                "is merged"
             )
 
 
@@ -119,7 +133,9 @@ def _repeats(equation: Any) -> bool:
 
 
 def _require_donated(port: Port, style: CallStyle) -> None:
-    """Require a style to give up all that its train step replaces: parameters and the optimiser's state."""
+    """Require a style to give up all that its train step replaces: parameters and the
+    optimiser's state.
+    """
     task = make_task(port, "train_step", optax.adam(1e-2))
     program = style.build(port, port.load(CONFIG, PARAMS), task)
     if program.lower is None:
@@ -132,5 +148,6 @@ def _require_donated(port: Port, style: CallStyle) -> None:
     *donated, _, _ = [array.donated for array in jax.tree.leaves(arguments)]
     if sum(donated) != program.leaves:
         raise DefectError(
-            f"it gives up {sum(donated)} of the {program.leaves} arrays that it replaces"
+            f"it gives up {sum(donated)} of the {program.leaves} arrays that it "
+            "replaces"
         )

@@ -1,4 +1,6 @@
-"""The check of what a call refuses: bad calls, each with an `InputError`, and good ones that look odd."""
+"""The check of what a call refuses: bad calls, each with an `InputError`, and good ones
+that look odd.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +46,9 @@ BAD_DTYPES: dict[str, tuple[str, ...]] = {
 
 
 def _bad_arrays(name: str, array: Array, others: Mapping[str, Any]) -> BadCalls:
-    """An argument that is nothing that JAX computes with, or of a dtype of another kind, or others that are bad."""
+    """An argument that is nothing that JAX computes with, or of a dtype of another
+    kind, or others that are bad.
+    """
     foreign = SimpleNamespace(
         shape=array.shape, ndim=array.ndim, dtype=f"torch.{array.dtype}"
     )
@@ -203,7 +207,8 @@ GOOD_LENGTHS = (
     LENGTHS.astype("uint16"),
     LENGTHS.astype("uint32"),
 )
-#: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and what they mean.
+#: Lengths beyond 32 bits, of which JAX keeps the lower ones without jax_enable_x64, and
+#: what they mean.
 BEYOND, WITHIN = np.array([2**40, 2 - 2**32, 2**32 + 2]), np.array([T, 0, T])
 
 
@@ -308,7 +313,9 @@ def _require_whole_lengths(port: Port) -> None:
 
 
 def _require_narrow(port: Port) -> None:
-    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but what JAX does by itself."""
+    """NumPy's 64-bit arrays are float32 without jax_enable_x64, and nothing warns but
+    what JAX does by itself.
+    """
     config = replace(CONFIG, param_dtype="float32")
     # one example: jax.vmap may warn by itself
     x, resets, lengths = X[0], RESETS[0], np.asarray(T, np.int64)

@@ -26,13 +26,19 @@ class Values:
 
     Args:
         name: as failures tell it.
-        scale: (dtype) -> by which usual inputs are multiplied, and carries by at most CARRY_SCALE.
-        lengths: (T, least, most) -> lengths that examples take in turn; least and most are those of their dtype.
-        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) -> resets.
-        is_one_hot: whether inputs are 0 but for one feature of each step, and at the first and the last step for none.
+        scale: (dtype) -> by which usual inputs are multiplied, and carries by at most
+            CARRY_SCALE.
+        lengths: (T, least, most) -> lengths that examples take in turn; least and most
+            are those of their dtype.
+        resets: (random booleans (*batch, T), whether a step is padding (*batch, T)) ->
+            resets.
+        is_one_hot: whether inputs are 0 but for one feature of each step, and at the
+            first and the last step for none.
         has_spoiled_carry: whether a carry that is reset before the first step is NaN.
-        saturates: whether gates are at their ends, so that gradients are what rounding leaves of 0.
-        is_asked_everywhere: whether they are asked about in other dtypes than float64, and of compiled programs, too.
+        saturates: whether gates are at their ends, so that gradients are what rounding
+            leaves of 0.
+        is_asked_everywhere: whether they are asked about in other dtypes than float64,
+            and of compiled programs, too.
     """
 
     name: str
@@ -47,7 +53,8 @@ class Values:
 
 @dataclass(frozen=True)
 class CallArrays:
-    """The arrays of a call, NumPy's, for several sets of values; None where the case does not pass them.
+    """The arrays of a call, NumPy's, for several sets of values; None where the case
+    does not pass them.
 
     The axis of sets is the first, and has length 1 where all sets have the same.
     """
@@ -55,9 +62,8 @@ class CallArrays:
     values: tuple[Values, ...]  # of each set
     params: GRUParams  # the same for all sets
     x: Array  # (sets, *batch, T, D); NaN and infinities in the padding
-    carry: (
-        Array | None
-    )  # (sets, *batch, H); NaN in some values, where it is reset before anything reads it
+    #: (sets, *batch, H); NaN in some values, where it is reset before anything reads it
+    carry: Array | None
     lengths: Array | None  # (sets, *batch)
     resets: Array | None  # (sets, *batch, T)
     weights: Array  # of outputs in what is differentiated (1, *batch, T, H)
@@ -103,7 +109,10 @@ def _full_lengths(steps: int, least: int, most: int) -> list[int]:
 
 
 def _extreme_lengths(steps: int, least: int, most: int) -> list[int]:
-    """The largest number of the dtype, one below 0, and 1. Those of int64 JAX would cut off to 32 bits without x64."""
+    """The largest number of the dtype, one below 0, and 1.
+
+    Those of int64 JAX would cut off to 32 bits without x64.
+    """
     is_beyond_32_bits = least < -(2**31)
     return [most, least + 2 if is_beyond_32_bits else max(least, -3), 1]
 
@@ -167,7 +176,8 @@ VALUES = (
     Values("denormal values", _denormal_scale, _long_lengths, _resets_in_padding),
     Values("zeros", _zero_scale, _no_lengths, _no_resets),
 )
-#: A compiled program, or a model outside of jit, is called on these last, since it has no memory.
+#: A compiled program, or a model outside of jit, is called on these last, since it has
+#: no memory.
 AGAIN = replace(USUAL_VALUES, name="usual values again")
 
 
@@ -186,7 +196,9 @@ def values_of(case: Case) -> tuple[Values, ...]:
 
 
 def arrays_of(case: Case) -> CallArrays:
-    """The arrays of a case: random, non-zero ones of its shapes, then scaled and rounded."""
+    """The arrays of a case: random, non-zero ones of its shapes, then scaled and
+    rounded.
+    """
     batch, T, D, H = case.batch, case.time, case.inputs, case.hidden
     drawn = random_params(GRUConfig(D, H, param_dtype="float64"))
     params = params_of(case.params, drawn)
@@ -238,7 +250,9 @@ def arrays_of(case: Case) -> CallArrays:
 
 
 def _one_hot(steps: int, features: int) -> Array:
-    """One of a feature of each step (T, D), 0 of all others, and at the first and the last step of all."""
+    """One of a feature of each step (T, D), 0 of all others, and at the first and the
+    last step of all.
+    """
     hot = np.eye(features)[np.arange(steps) % features]
     hot[[0, -1]] = 0
     return hot
@@ -256,8 +270,9 @@ def _lengths_of(case: Case, values: Values) -> Array | None:
 def params_of(kind: str, params: GRUParams) -> GRUParams:
     """Parameters in float64, changed as a case says.
 
-    faint: without biases and with a start at 0, so that small inputs have small outputs, where tanh(a) is a.
-    closed: r and z are near 1e-9 at every state, and the start is near 1e8, of which they let pass a part near 1.
+    faint: without biases and with a start at 0, so that small inputs have small
+    outputs, where tanh(a) is a. closed: r and z are near 1e-9 at every state, and the
+    start is near 1e8, of which they let pass a part near 1.
     """
     if kind == "faint":
         return params._replace(

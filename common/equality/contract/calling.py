@@ -1,4 +1,6 @@
-"""How a port is called for a case, and how its answers are had: from a trace, or from XLA."""
+"""How a port is called for a case, and how its answers are had: from a trace, or from
+XLA.
+"""
 
 import gc
 import weakref
@@ -35,7 +37,9 @@ GRADIENT, MOVED = "d model", "Δ model"
 
 
 def answers_of(case: Case, port: Port, arrays: CallArrays) -> list[Answers]:
-    """The port's answers to a case, for each set of values: evaluated in NumPy from the trace, or as XLA compiles it."""
+    """The port's answers to a case, for each set of values: evaluated in NumPy from the
+    trace, or as XLA compiles it.
+    """
     model, arguments = arguments_of(case, port, arrays)
     style = style_of(case, port)
     call: Any = partial(call_directly, case, port)
@@ -57,7 +61,9 @@ def answers_of(case: Case, port: Port, arrays: CallArrays) -> list[Answers]:
 def arguments_of(
     case: Case, port: Port, arrays: CallArrays
 ) -> tuple[Any, tuple[Any, ...]]:
-    """A model, and the other arguments of `call_directly`: arrays with the axis of sets."""
+    """A model, and the other arguments of `call_directly`: arrays with the axis of
+    sets.
+    """
     along = None
     if case.phase in ("jvp", "hvp", "penalty"):
         direction = direction_of(arrays)
@@ -79,7 +85,9 @@ def _with_sets(models: Any) -> Any:
 
 
 def named_answers(case: Case, port: Port, arrays: CallArrays, results: Any) -> Answers:
-    """Answers by quantity, of results among which there are models, or as many of one as there are examples."""
+    """Answers by quantity, of results among which there are models, or as many of one
+    as there are examples.
+    """
     if case.transform == "per example" and case.phase == "gradient":
         return _of_examples(case, port, results[GRADIENT])
     answers = dict(results)
@@ -105,7 +113,7 @@ def _of_examples(case: Case, port: Port, gradients: Any) -> Answers:
     return answers
 
 
-# As a trace is evaluated, or as XLA compiles it -----------------------------------------------------------------------
+# As a trace is evaluated, or as XLA compiles it ---------------------------------------
 
 
 def _evaluate_trace(
@@ -167,7 +175,9 @@ def _require_released(references: list[Any]) -> None:
 
 
 def _require_same_model(case: Case, port: Port, model: Any, arrays: CallArrays) -> None:
-    """Require a call to leave the model as it was; one that trains may change it, but not give it up."""
+    """Require a call to leave the model as it was; one that trains may change it, but
+    not give it up.
+    """
     try:
         params = port.dump(model)
     except RuntimeError as error:  # its arrays were donated
@@ -191,7 +201,9 @@ def _strided(array: np.ndarray) -> np.ndarray:
 
 
 def choices_of(jaxpr: Any) -> set[Choice]:
-    """What tells kernels and loops apart: loops by unrolling, recomputation, products by dtype, custom rules."""
+    """What tells kernels and loops apart: loops by unrolling, recomputation, products
+    by dtype, custom rules.
+    """
     choices = set[Choice]()
     for equation, _ in equations(jaxpr):
         name = equation.primitive.name
@@ -213,7 +225,9 @@ def choices_of(jaxpr: Any) -> set[Choice]:
 
 
 def _require_choices(case: Case, port: Port, choices: set[Choice]) -> None:
-    """Require a case's program to have what was chosen for its model: the answers are the same without it."""
+    """Require a case's program to have what was chosen for its model: the answers are
+    the same without it.
+    """
     unroll, dtype = case.config().unroll, case.dtypes.computation
     calls = [case.time]
     if case.entry == "chunks":
@@ -241,7 +255,9 @@ def _require_choices(case: Case, port: Port, choices: set[Choice]) -> None:
 def _require_choice(
     choices: set[Choice], kind: str, choice: Any, *alike: Any, must_occur: bool = False
 ) -> None:
-    """Require a program to have a choice, or one that is alike, if it has any of the kind."""
+    """Require a program to have a choice, or one that is alike, if it has any of the
+    kind.
+    """
     values = {value for name, value in choices if name == kind}
     if values & {choice, *alike} or not (values or must_occur):
         return
@@ -252,7 +268,7 @@ def _require_choice(
     raise DefectError(f"{kind} is lost: {has}.")
 
 
-# Without a call style ---------------------------------------------------------------------------------------------------
+# Without a call style -----------------------------------------------------------------
 
 
 def call_directly(
@@ -318,7 +334,9 @@ def _gradients(
     weights: Array,
     d_carry: Array,
 ) -> Answers:
-    """Values, and the gradients of what `scalar_of` makes of them, of the model, x and a passed carry."""
+    """Values, and the gradients of what `scalar_of` makes of them, of the model, x and
+    a passed carry.
+    """
     moved = passed[:1] if passed[1] is None else passed[:2]
     held = passed[len(moved) :]
 
@@ -341,7 +359,9 @@ def _gradients(
 
 
 def _apart(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Values and gradients, those of each array of the model and of each other argument while all else is constant."""
+    """Values and gradients, those of each array of the model and of each other argument
+    while all else is constant.
+    """
     arrays, structure = jax.tree.flatten(arguments)
     values, gradients = None, []
     for number, array in enumerate(arrays):
@@ -430,7 +450,9 @@ def _chunks(
     lengths: Array,
     resets: Array,
 ) -> Answers:
-    """The sequence in two calls, of which the second goes on from the carry of the first."""
+    """The sequence in two calls, of which the second goes on from the carry of the
+    first.
+    """
     half = (x.shape[-2] + 1) // 2
     parts = [slice(half), slice(half, None)]
     if case.reverse:
@@ -461,7 +483,9 @@ def _steps(
     lengths: Array,
     resets: Array,
 ) -> Answers:
-    """The sequence step by step, the first of which may begin from the learned carry."""
+    """The sequence step by step, the first of which may begin from the learned
+    carry.
+    """
 
     def step(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
         x, reset = frame
@@ -495,11 +519,13 @@ def _mapped(entry: Entry, axes: int, model: Any, x: Array, *masks: Array) -> Ans
     return entry(model, jnp.moveaxis(x, range(axes), last), *masks)
 
 
-# In a call style --------------------------------------------------------------------------------------------------------
+# In a call style ----------------------------------------------------------------------
 
 
 class _Undumped:
-    """A port whose styles hand out models, and not their canonical parameters, which a trace does not have."""
+    """A port whose styles hand out models, and not their canonical parameters, which a
+    trace does not have.
+    """
 
     def __init__(self, port: Port):
         self._port = port
@@ -512,7 +538,9 @@ class _Undumped:
 
 
 class _StyledCall:
-    """The function of a case in a call style, by one program for all calls, whose arrays are those that are passed."""
+    """The function of a case in a call style, by one program for all calls, whose
+    arrays are those that are passed.
+    """
 
     def __init__(self, case: Case, port: Port, style: str):
         self._case, self._port = case, port
@@ -572,7 +600,9 @@ def _find_style(port: Port, name: str, phase: str) -> CallStyle:
 
 
 def _loss(values: Answers, targets: Array) -> Array:
-    """The scalar of a case, whose targets hold the weights of the outputs, then those of the carry."""
+    """The scalar of a case, whose targets hold the weights of the outputs, then those
+    of the carry.
+    """
     return scalar_of(values, targets[..., :-1, :], targets[..., -1, :])
 
 
@@ -594,5 +624,6 @@ def _require_leaves(program: Program, style: str, model: Any, task: Task) -> Non
     least = len(jax.tree.leaves((model, state)))
     if not least <= program.leaves <= least + 4:  # and a count of steps, or the like
         raise DefectError(
-            f"style {style} says that {program.leaves} arrays cross the jit boundary, not {least}."
+            f"style {style} says that {program.leaves} arrays cross the jit boundary, "
+            f"not {least}."
         )

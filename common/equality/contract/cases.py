@@ -1,7 +1,9 @@
-"""A case of the contract: everything that one call of a model depends on, and the words for it.
+"""A case of the contract: everything that one call of a model depends on, and the words
+for it.
 
-A case is a record with typed fields. People read and write it in words: in `rows.json`, in tables, and in what is said
-of a case that fails. This module is the only one that turns one into the other.
+A case is a record with typed fields. People read and write it in words: in `rows.json`,
+in tables, and in what is said of a case that fails. This module is the only one that
+turns one into the other.
 """
 
 from collections.abc import Mapping
@@ -21,7 +23,8 @@ class Dtypes:
         computation: in which the model computes, and which its outputs have.
         params: in which parameters are stored.
         inputs: of x, and of a carry that is passed.
-        other_carry: of a carry in another dtype: one that `computation` holds, or that the model is told to take.
+        other_carry: of a carry in another dtype: one that `computation` holds, or that
+            the model is told to take.
     """
 
     computation: str
@@ -43,7 +46,8 @@ FLOAT16 = Dtypes("float16", "float16", "float16", "float16")
 FLOAT32_OF_BFLOAT16 = Dtypes("float32", "bfloat16", "float32", "bfloat16")
 #: The model is told to compute in less than what parameters and inputs have.
 BFLOAT16_OF_FLOAT32 = Dtypes("bfloat16", "float32", "float32", "float32")
-#: Cases in the first ask whether a port is the same function; in the others, whether it is as accurate as NumPy is.
+#: Cases in the first ask whether a port is the same function; in the others, whether it
+#: is as accurate as NumPy is.
 DTYPES = (
     FLOAT64,
     FLOAT32,
@@ -67,7 +71,8 @@ Run = Literal["traced", "compiled", "quick", "eager"]
 
 @dataclass(frozen=True)
 class Case:
-    """A call of a model: what is asked of it, its sizes, its arguments, and how it runs.
+    """A call of a model: what is asked of it, its sizes, its arguments, and how it
+    runs.
 
     What is not said is as usual, so that a case is told by what is unusual about it:
 
@@ -75,29 +80,36 @@ class Case:
     {'batch': '2x1x3', 'reverse': 'yes'}
 
     Args:
-        entry: how a sequence is run: in one call, in the second of two like calls, in two parts, or step by step.
-        phase: what is asked: outputs, their gradients, their derivative along a direction ("jvp"), that of their
-            gradients ("hvp"), the gradient of a gradient's slope ("penalty"), some train steps, or, in a call style,
-            one step at a time ("step").
+        entry: how a sequence is run: in one call, in the second of two like calls, in
+            two parts, or step by step.
+        phase: what is asked: outputs, their gradients, their derivative along a
+            direction ("jvp"), that of their gradients ("hvp"), the gradient of a
+            gradient's slope ("penalty"), some train steps, or, in a call style, one
+            step at a time ("step").
         batch: the sizes of the batch axes.
         time, inputs, hidden: T, D and H.
-        carry: whether a state is passed; "handed out" passes what the model gives as its initial carry.
-        lengths, resets: whether these masks are passed.
+        carry: whether a state is passed; "handed out" passes what the model gives as
+        its initial carry. lengths, resets: whether these masks are passed.
         lengths_dtype: the dtype of lengths.
-        arrays: what kind of arrays is passed: those of a device, such as have a weak type, or NumPy's with values that
-            are not side by side.
+        arrays: what kind of arrays is passed: those of a device, such as have a weak
+            type, or NumPy's with values that are not side by side.
         reverse, time_major: flags of the call.
         unroll: how many steps one iteration of the loop has, in its relation to T.
         remat: whether the gates are computed again in the backward pass.
-        transform: what JAX does to the call. In "ensemble" there are several models, in "apart" one argument is
-            differentiated while all others are held, in "held" the function has no argument for the model, and is
-            differentiated by its inputs alone, in "per example" each example has a gradient of its own.
-        run: how the answers are had: evaluated in NumPy from the "traced" program; by XLA, "compiled" with all
-            optimisations, or "quick" with few; or "eager", outside of jit.
-        style: the call style, by a name or a label; None where the function is called directly.
+        transform: what JAX does to the call. In "ensemble" there are several models, in
+            "apart" one argument is differentiated while all others are held, in "held"
+            the function has no argument for the model, and is differentiated by its
+            inputs alone, in "per example" each example has a gradient of its own.
+        run: how the answers are had: evaluated in NumPy from the "traced" program; by
+            XLA, "compiled" with all optimisations, or "quick" with few; or "eager",
+            outside of jit.
+        style: the call style, by a name or a label; None where the function is called
+            directly.
         params: which values the parameters have: those of `arrays.params_of`.
-        wide: the one kind of array that has the dtype of the case, while the others are float32; "all" for all.
-        told_dtype: whether the model is told in which dtype to compute where it would do so anyway.
+        wide: the one kind of array that has the dtype of the case, while the others are
+            float32; "all" for all.
+        told_dtype: whether the model is told in which dtype to compute where it would
+            do so anyway.
         optimizer: of train steps, by its name in `training.OPTIMIZERS`.
         kernel: of the model.
     """
@@ -176,7 +188,9 @@ class Case:
         return 1
 
     def levels(self) -> dict[str, str]:
-        """What is unusual about it, in words: the level of each factor that has another one than usual."""
+        """What is unusual about it, in words: the level of each factor that has another
+        one than usual.
+        """
         levels = {}
         for field in fields(self):
             level = getattr(self, field.name)
@@ -186,7 +200,10 @@ class Case:
 
     @classmethod
     def from_levels(cls, levels: Mapping[str, str]) -> "Case":
-        """The case that `levels` describes. Raises an InputError if there is no such factor or level."""
+        """The case that `levels` describes.
+
+        Raises an InputError if there is no such factor or level.
+        """
         changed = {}
         for field in fields(cls):
             word = levels.get(name_of(field.name))

@@ -1,7 +1,8 @@
 """The cases that each port is checked by, and what they are about.
 
-Most are a covering design that was found once, by simulated annealing, as Garvin, Cohen and Dwyer (2011) do,
-https://doi.org/10.1007/s10664-010-9135-7. Tests say whether a combination of levels is in none of them.
+Most are a covering design that was found once, by simulated annealing, as Garvin, Cohen
+and Dwyer (2011) do, https://doi.org/10.1007/s10664-010-9135-7. Tests say whether a
+combination of levels is in none of them.
 """
 
 import json
@@ -16,14 +17,16 @@ from .cases import FLOAT64, USUAL, Case, name_of
 from .named import named_cases
 from .space import COARSE, SPACES, Factor, Space
 
-#: By the name of a space: its cases, by their unusual levels in words, and how many combinations of levels some case
-#: can have.
+#: By the name of a space: its cases, by their unusual levels in words, and how many
+#: combinations of levels some case can have.
 _STORED = json.loads(Path(__file__).with_name("rows.json").read_text(encoding="utf-8"))
 Combination = frozenset[tuple[str, Any]]  # fields of `Case`, with a level of each
 
 
 def design_of(port: Port) -> list[Case]:
-    """The cases of a port: those of the designs in float64 and in other dtypes, and those that are named."""
+    """The cases of a port: those of the designs in float64 and in other dtypes, and
+    those that are named.
+    """
     cases = []
     for space in SPACES:
         cases += designed_cases(space)
@@ -38,7 +41,8 @@ def designed_cases(space: Space) -> list[Case]:
 def coverage_of(cases: Iterable[Case]) -> tuple[int, int]:
     """How many combinations of levels cases cover, of how many that can be had.
 
-    Cases in other dtypes count for pairs with a dtype alone: their bounds would hide faults of another pair.
+    Cases in other dtypes count for pairs with a dtype alone: their bounds would hide
+    faults of another pair.
     """
     cases = list(cases)
     count, total = 0, 0
@@ -62,7 +66,9 @@ def covered(space: Space, cases: Iterable[Case]) -> set[Combination]:
 
 
 def combined(space: Space) -> list[tuple[Factor, ...]]:
-    """The factors whose levels are to meet: each two, and three where that is asked for; or pairs with one alone."""
+    """The factors whose levels are to meet: each two, and three where that is asked
+    for; or pairs with one alone.
+    """
     pairs: list[tuple[Factor, ...]] = list(combinations(space.factors, 2))
     if space.only is not None:
         return [pair for pair in pairs if space.only in [f.field for f in pair]]
@@ -72,7 +78,8 @@ def combined(space: Space) -> list[tuple[Factor, ...]]:
 
 @dataclass(frozen=True)
 class Selection:
-    """The cases that have one of some levels: the name of a check, and of what failures are told under.
+    """The cases that have one of some levels: the name of a check, and of what failures
+    are told under.
 
     Args:
         name: stable, lower case.
@@ -147,7 +154,8 @@ SELECTIONS = (
     Selection("kernels", "in another kernel than the stock one", "kernel"),
     Selection("styles", "in a call style", "style"),
 )
-#: What failures of levels that no selection has are told under, by field; those of other fields under the field's name.
+#: What failures of levels that no selection has are told under, by field; those of
+#: other fields under the field's name.
 _TOLD_UNDER = {
     "lengths_dtype": "lengths",
     "batch": "batch-axes",
@@ -157,7 +165,8 @@ _TOLD_UNDER = {
 
 
 def topics_of(case: Case) -> str:
-    """The names of the selections that a failure of a case is told under; "sequence" for the usual case.
+    """The names of the selections that a failure of a case is told under; "sequence"
+    for the usual case.
 
     >>> topics_of(Case(reverse=True, entry="chunks"))
     'chunks+reverse'

@@ -1,4 +1,6 @@
-"""What is expected of a case: NumPy's answers, in float64 and in the dtype of the case, by the oracle."""
+"""What is expected of a case: NumPy's answers, in float64 and in the dtype of the case,
+by the oracle.
+"""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +18,8 @@ from .cases import FLOAT64, Case
 from .training import OPTIMIZERS_OF_RECORDS, STEPS, moves, trajectory
 
 Answers = dict[str, Any]  # arrays by quantity
-#: Nothing is subtracted, so that the step may be very small: see `trigru.common.equality.oracle`.
+#: Nothing is subtracted, so that the step may be very small: see
+#: `trigru.common.equality.oracle`.
 COMPLEX_STEP = 1e-30
 #: Transforms that change the program and not what it should compute.
 SAME_ANSWERS = ("vmap", "ensemble", "checkpoint", "apart")
@@ -24,7 +27,9 @@ SAME_ANSWERS = ("vmap", "ensemble", "checkpoint", "apart")
 
 @dataclass(frozen=True)
 class Expected:
-    """The arrays of a case, and NumPy's answers to it, with the axis of sets in front."""
+    """The arrays of a case, and NumPy's answers to it, with the axis of sets in
+    front.
+    """
 
     arrays: CallArrays
     exact: Answers  # in float64
@@ -32,7 +37,9 @@ class Expected:
 
 
 def expected_of(case: Case) -> Expected:
-    """What is expected of a case: computed once for all cases that differ in the program alone."""
+    """What is expected of a case: computed once for all cases that differ in the
+    program alone.
+    """
     transform = "jit" if case.transform in SAME_ANSWERS else case.transform
     alike = replace(
         case,
@@ -61,7 +68,9 @@ def _expected_of(case: Case) -> Expected:
 
 
 def answers_to_one(case: Case, **changed: Any) -> Answers:
-    """NumPy's answers in float64 for the first set of values, whose axis they lack, with some other arrays."""
+    """NumPy's answers in float64 for the first set of values, whose axis they lack,
+    with some other arrays.
+    """
     arrays = replace(arrays_of(case).of_set(0), **changed)
     return answers_of_set(answers_to(case, arrays, np.float64), 0)
 
@@ -74,13 +83,15 @@ def answers_of_set(answers: Answers, number: int) -> Answers:
 def answers_to(
     case: Case, arrays: CallArrays, dtype: Any, params_dtype: Any = None
 ) -> Answers:
-    """NumPy's answers to a case, of which entry, phase, style, transform and reverse count here.
+    """NumPy's answers to a case, of which entry, phase, style, transform and reverse
+    count here.
 
     Args:
         case: what is asked.
         arrays: of the call.
         dtype: in which they are computed; it may be longdouble.
-        params_dtype: that of parameters, their gradients and their moves, where it is another one.
+        params_dtype: that of parameters, their gradients and their moves, where it is
+            another one.
     """
     cast = replace(
         arrays,
@@ -118,7 +129,9 @@ def is_of_parameters(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Direction:
-    """Along which a case is differentiated in forward mode: of the shapes and dtypes of one set of a case's arrays."""
+    """Along which a case is differentiated in forward mode: of the shapes and dtypes of
+    one set of a case's arrays.
+    """
 
     params: GRUParams
     x: Array
@@ -149,7 +162,9 @@ def _derivatives_along(case: Case, arrays: CallArrays, direction: Direction) -> 
 def _derivatives_of_penalty(
     case: Case, arrays: CallArrays, direction: Direction
 ) -> Answers:
-    """Those of the gradients of parameters, summed over the examples, along a direction of parameters alone."""
+    """Those of the gradients of parameters, summed over the examples, along a direction
+    of parameters alone.
+    """
     direction = replace(
         direction,
         x=np.zeros_like(arrays.x[:1]),
@@ -180,7 +195,9 @@ def _complex_step(
 
 
 def scalar_of(values: Answers, weights: Any, d_carry: Any) -> Any:
-    """The scalar that a case differentiates: Σ outputs · weights + Σ carry · d_carry."""
+    """The scalar that a case differentiates: Σ outputs · weights + Σ carry ·
+    d_carry.
+    """
     return (values["outputs"] * weights).sum() + (values["carry"] * d_carry).sum()
 
 

@@ -1,4 +1,6 @@
-"""A case that fails: the fewest levels with which it still does, and a script that runs it."""
+"""A case that fails: the fewest levels with which it still does, and a script that runs
+it.
+"""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -60,12 +62,15 @@ for name, (want,) in answers_to(case, arrays, np.float64).items():
     got = np.asarray(answers.get(name, np.nan)).astype(np.float64)
     off = np.abs(got - want).max() if got.shape == want.shape else np.nan
     shapes = f"shape {{got.shape}}, expected {{want.shape}}"
-    print(f"{{name}}: largest difference {{off:.1e}}, largest value {{np.abs(want).max():.1e}}, {{shapes}}")
+    largest = f"largest value {{np.abs(want).max():.1e}}"
+    print(f"{{name}}: largest difference {{off:.1e}}, {{largest}}, {{shapes}}")
 '''
 
 
 def script_of(failed: Measurement) -> str:
-    """The text of a script for a case's measurement; it prints how far each answer is from the oracle's."""
+    """The text of a script for a case's measurement; it prints how far each answer is
+    from the oracle's.
+    """
     assert failed.levels is not None
     levels = {"kernel": failed.kernel, **failed.levels}
     _, _, values = failed.quantity.partition(" of ")

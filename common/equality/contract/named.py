@@ -1,4 +1,6 @@
-"""Cases beside the covering design, with levels that would be asked in vain in each combination."""
+"""Cases beside the covering design, with levels that would be asked in vain in each
+combination.
+"""
 
 from dataclasses import replace
 
@@ -43,9 +45,11 @@ NAMED = (
     Case(time=1280, phase="forward"),
     # more steps than half precision counts
     Case(time=520, lengths=True, dtypes=BFLOAT16, phase="forward"),
-    # inputs that are wide beside the batch, which the fused kernel multiplies before its loop
+    # inputs that are wide beside the batch, which the fused kernel multiplies before
+    # its loop
     replace(_FULL, inputs=64, batch=(1,), reverse=True),
-    # derivatives of one argument while all others are held, of each example by itself, and of gradients
+    # derivatives of one argument while all others are held, of each example by itself,
+    # and of gradients
     Case(transform="apart", carry="passed", resets=True),
     replace(_MASKED, transform="per example", batch=(2, 3)),
     replace(_MASKED, phase="penalty", transform="vmap"),
@@ -87,7 +91,8 @@ _MASKS_IN_FLOAT64 = replace(_FULL, dtypes=FLOAT64)
 _CARRY_IN_FLOAT16 = Case(dtypes=FLOAT16, carry="passed")
 _LENGTHS_IN_MIXED = Case(dtypes=BFLOAT16_OF_FLOAT32, lengths=True)
 _WIDER_IN_FLOAT32 = Case(dtypes=FLOAT32, resets=True, inputs=33, hidden=16)
-#: With which case each call style of a port is compiled, by the names of port and style.
+#: With which case each call style of a port is compiled, by the names of port and
+#: style.
 COMPILED_WITH = {
     ("pure", "jit"): replace(_MASKS_IN_FLOAT32, phase="train_step"),
     ("pure", "leaves"): replace(_UNROLLED_IN_BFLOAT16, phase="forward"),
@@ -110,7 +115,8 @@ COMPILED_WITH = {
     ("equinox", "leaves"): replace(_MASKS_IN_FLOAT64, phase="forward"),
     ("equinox", "donated"): replace(_CARRY_IN_FLOAT16, phase="train_step"),
 }
-#: The same for a style that is not in that table, by its label; None is for a style without one.
+#: The same for a style that is not in that table, by its label; None is for a style
+#: without one.
 OTHERS_COMPILED_WITH = {
     DOCUMENTED: replace(_MASKS_IN_FLOAT32, phase="train_step"),
     FUNCTIONAL: replace(_MASKS_IN_FLOAT64, phase="gradient"),
@@ -126,7 +132,8 @@ BESIDE_DESIGN = {
     "gradient": replace(_LOOP, resets=True, carry="passed"),
     "train_step": replace(_LOOP, lengths=True, resets=True),
 }
-#: In which the kernels beside the stock one are compared; `--kernel` compares them in all cases.
+#: In which the kernels beside the stock one are compared; `--kernel` compares them in
+#: all cases.
 OF_KERNELS = (
     replace(_FULL, reverse=True, remat=True, batch=(2, 1, 3), unroll="not dividing"),
     replace(
@@ -157,7 +164,8 @@ def named_cases(port: Port) -> list[Case]:
 
 
 def _cases_of_style(port: Port, style: str, phases: list[str]) -> list[Case]:
-    """A call style is compiled once: those that frameworks are compared in, with all optimisations.
+    """A call style is compiled once: those that frameworks are compared in, with all
+    optimisations.
 
     Those that are in no covering design are evaluated in each phase here.
     """
@@ -190,16 +198,20 @@ def _compiled_with(labels: set[str]) -> Case:
 
 
 def other_kernels(port: Port) -> list[str]:
-    """The kernels that a port offers beside the stock one; none where its models all have one kernel."""
+    """The kernels that a port offers beside the stock one; none where its models all
+    have one kernel.
+    """
     if isinstance(port, WithKernel):
         return []
     return sorted(set(port.kernels) - {STOCK})
 
 
 def style_of(case: Case, port: Port) -> str | None:
-    """The call style of a case, by its name; None where the function is called directly.
+    """The call style of a case, by its name; None where the function is called
+    directly.
 
-    A port that has no style of a case's label is asked in the first that it has for the phase.
+    A port that has no style of a case's label is asked in the first that it has for the
+    phase.
     """
     if case.style is None:
         return None

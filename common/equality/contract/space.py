@@ -1,8 +1,9 @@
-"""The factors of the contract with their levels, and the rules that say which levels exclude each other.
+"""The factors of the contract with their levels, and the rules that say which levels
+exclude each other.
 
-A factor is a field of `Case`, of which a covering design is to have each level listed here. Levels that would be asked
-in vain in each combination stand in `named.py` alone. What changes the values of arrays is asked within each case:
-`arrays.py`.
+A factor is a field of `Case`, of which a covering design is to have each level listed
+here. Levels that would be asked in vain in each combination stand in `named.py` alone.
+What changes the values of arrays is asked within each case: `arrays.py`.
 """
 
 from collections.abc import Mapping
@@ -31,8 +32,8 @@ class Factor:
     Args:
         field: of `Case`.
         levels: what it can be, the usual one first.
-        in_triples: whether each triple of its levels with those of two other such factors is to occur, and not pairs
-            alone.
+        in_triples: whether each triple of its levels with those of two other such
+            factors is to occur, and not pairs alone.
     """
 
     field: str
@@ -52,14 +53,18 @@ class Factor:
 
 @dataclass(frozen=True)
 class Rule:
-    """Levels that exclude each other: a case with `when`, a level of each of its fields, has only levels of `then`."""
+    """Levels that exclude each other: a case with `when`, a level of each of its
+    fields, has only levels of `then`.
+    """
 
     when: Levels
     then: Levels
     why: str  # what stands against the others
 
     def allows(self, levels: Mapping[str, object]) -> bool:
-        """Whether the levels of a case, by field, keep the rule; as far as they are there."""
+        """Whether the levels of a case, by field, keep the rule; as far as they are
+        there.
+        """
         for field, allowed in self.when.items():
             if field not in levels or levels[field] not in allowed:
                 return True
@@ -69,7 +74,10 @@ class Rule:
         return True
 
     def __str__(self) -> str:
-        return f"{in_words(self.when) or 'every row'}: only {in_words(self.then)}, since {self.why}."
+        return (
+            f"{in_words(self.when) or 'every row'}: only {in_words(self.then)}, "
+            f"since {self.why}."
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,8 @@ class Space:
         name: of its part of `rows.json`.
         factors: each with its levels.
         rules: which levels exclude each other.
-        only: a field; pairs with its levels alone are covered. None for all pairs and triples.
+        only: a field; pairs with its levels alone are covered. None for all pairs and
+            triples.
     """
 
     name: str
@@ -203,7 +212,8 @@ RULES = (
     Rule(
         {"style": (DOCUMENTED, FUNCTIONAL, LEAVES)},
         {"phase": STYLED_PHASES, "transform": ("jit",)},
-        "no style has forward mode or second derivatives, and none is called within a transform",
+        "no style has forward mode or second derivatives, and none is called within a "
+        "transform",
     ),
     Rule(
         {"style": (DONATED,)},
@@ -214,7 +224,8 @@ RULES = (
 
 COARSE = DTYPES[1:]
 _MANY_STEPS: Levels = {"time": (17, 130)}
-#: Those in which there is a narrower dtype for a carry, and of which some array is in JAX's default dtype.
+#: Those in which there is a narrower dtype for a carry, and of which some array is in
+#: JAX's default dtype.
 _WITH_FLOAT32: Levels = {"dtypes": (FLOAT32, FLOAT32_OF_BFLOAT16, BFLOAT16_OF_FLOAT32)}
 #: Rules of cases in other dtypes than float64, beside RULES.
 COARSE_RULES = (
@@ -250,7 +261,8 @@ COARSE_RULES = (
     ),
     Rule({"reverse": (True,)}, _MANY_STEPS, "one step has no direction"),
 )
-#: The levels of some factors in cases in other dtypes. That every call style keeps a dtype is in named cases.
+#: The levels of some factors in cases in other dtypes. That every call style keeps a
+#: dtype is in named cases.
 SHORT: Levels = {
     "time": (17, 1, 130),
     "hidden": (6, 33),
@@ -261,7 +273,10 @@ SHORT: Levels = {
 
 
 def _coarse_factors() -> tuple[Factor, ...]:
-    """The factors of cases in other dtypes: fewer levels, and the dtype. The traces of float16 are bfloat16's."""
+    """The factors of cases in other dtypes: fewer levels, and the dtype.
+
+    The traces of float16 are bfloat16's.
+    """
     factors = []
     for factor in FACTORS:
         levels = SHORT.get(factor.field, factor.levels)
@@ -279,7 +294,9 @@ SPACES = (SPACE, COARSE_SPACE)
 
 
 def one_by_one() -> list[Case]:
-    """Cases in float64 in which one level is not the usual one, or as few as go together: what fails tells why."""
+    """Cases in float64 in which one level is not the usual one, or as few as go
+    together: what fails tells why.
+    """
     cases = [USUAL]
     surroundings = (
         {},

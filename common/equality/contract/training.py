@@ -1,4 +1,6 @@
-"""Train steps with the oracle's gradients: the optimisers of the contract, and how parameters and loss change."""
+"""Train steps with the oracle's gradients: the optimisers of the contract, and how
+parameters and loss change.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ Array = np.ndarray
 STEPS = 3
 
 _REST = optax.adamw(1e-2, weight_decay=0.1)
-#: With so large an epsilon, it is neither the gradient's size nor the update's alone that moves the initial carry.
+#: With so large an epsilon, it is neither the gradient's size nor the update's alone
+#: that moves the initial carry.
 _OF_CARRY = optax.adam(0.02, eps=0.1)
 _CARRY_SCALE, _CARRY_LENGTH = 3.0, 17
-#: By level of a case. The update of each needs the parameters, too, or divides by the gradient.
+#: By level of a case. The update of each needs the parameters, too, or divides by the
+#: gradient.
 OPTIMIZERS = {
     "momentum": optax.chain(
         optax.add_decayed_weights(0.1), optax.sgd(0.03, momentum=0.9)
@@ -36,7 +40,8 @@ OPTIMIZERS = {
         _REST, scale=_CARRY_SCALE, length=_CARRY_LENGTH, carry=_OF_CARRY
     ),
 }
-#: What is expected of them on canonical records, where that is written in another way: without a path to be found.
+#: What is expected of them on canonical records, where that is written in another way:
+#: without a path to be found.
 OPTIMIZERS_OF_RECORDS = OPTIMIZERS | {
     "carry rate": optax.multi_transform(
         {
@@ -62,10 +67,12 @@ class Trajectory:
     ]  # of each entry, the magnitude of its first gradient, relative to the largest
 
     def moved(self, end: Any) -> dict[str, Array]:
-        """How far parameters moved from the start, by name, each entry times its weight.
+        """How far parameters moved from the start, by name, each entry times its
+        weight.
 
-        Adam divides by a gradient's magnitude, so where a gradient is no larger than its rounding error, the sign of
-        the move is noise, which does not change the loss.
+        Adam divides by a gradient's magnitude, so where a gradient is no larger than
+        its rounding error, the sign of the move is noise, which does not change the
+        loss.
         """
         weighted = {}
         for name, move in moves(self.start, end).items():
