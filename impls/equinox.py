@@ -52,8 +52,8 @@ class GRU(eqx.Module):
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
         kernel: "stock" scans `eqx.nn.GRUCell`, "fused" runs `common.gru.fused`. Both
-            give the same values up to rounding. "auto" is "fused" in float32 on an AMD
-            CPU under Linux, else "stock".
+            give the same values up to rounding. "auto" chooses by the device
+            and the sizes of a call (docs/kernel.md).
         key: for the parameters.
 
     >>> carry_init = jax.nn.initializers.normal(0.1)
@@ -168,7 +168,7 @@ class GRU(eqx.Module):
             dtype=self.dtype,
         )
         cell = recurrence.cast(self.cell, loop.dtype)
-        if recurrence.is_fused(self.kernel, loop.dtype):
+        if recurrence.is_fused(self.kernel, loop.x):
             weights = recurrence.Weights(
                 kernel_i=cell.weight_ih.T,  # (D, 3H)
                 kernel_h=cell.weight_hh.T,  # (H, 3H)

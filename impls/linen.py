@@ -45,8 +45,8 @@ class GRU(nn.Module):
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
         kernel: "stock" scans `nn.GRUCell`, "fused" runs `common.gru.fused`. Both give
-            the same values up to rounding. "auto" is "fused" in float32 on an AMD CPU
-            under Linux, else "stock".
+            the same values up to rounding. "auto" chooses by the device and the
+            sizes of a call (docs/kernel.md).
         kernel_init, recurrent_kernel_init, bias_init: initializers of each gate, as of
             `nn.GRUCell`.
 
@@ -144,7 +144,7 @@ class GRU(nn.Module):
             time_major=time_major,
             dtype=self.dtype,
         )
-        if recurrence.is_fused(self.kernel, loop.dtype):
+        if recurrence.is_fused(self.kernel, loop.x):
             weights = self._weights(loop.dtype)
             return loop.run_fused(weights, unroll=self.unroll, remat=self.remat)
 

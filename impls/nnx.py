@@ -140,8 +140,8 @@ class GRU(nnx.Module):
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
         kernel: "stock" scans `GRUCell`, "fused" runs `common.gru.fused`. Both give
-            the same values up to rounding. "auto" is "fused" in float32 on an AMD CPU
-            under Linux, else "stock".
+            the same values up to rounding. "auto" chooses by the device and the
+            sizes of a call (docs/kernel.md).
         rngs: for the parameters.
 
     >>> model = GRU(4, 8, carry_init=jax.nn.initializers.normal(0.1), rngs=nnx.Rngs(0))
@@ -244,7 +244,7 @@ class GRU(nnx.Module):
             time_major=time_major,
             dtype=self.cell.dtype,
         )
-        if recurrence.is_fused(self.kernel, loop.dtype):
+        if recurrence.is_fused(self.kernel, loop.x):
             weights = recurrence.cast(self._weights(), loop.dtype)
             return loop.run_fused(weights, unroll=self.unroll, remat=self.remat)
 

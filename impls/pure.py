@@ -118,8 +118,8 @@ def gru(
         unroll: steps in one iteration of the compiled loop.
         remat: recompute the gates in the backward pass instead of keeping them.
         kernel: "stock" scans the cell in plain JAX, "fused" runs `common.gru.fused`.
-            Both give the same values up to rounding. "auto" is "fused" in float32 on an
-            AMD CPU under Linux, else "stock".
+            Both give the same values up to rounding. "auto" chooses by the device and
+            the sizes of a call (docs/kernel.md).
 
     Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype of
     the computation. Raises an InputError for arrays, flags or options that do not fit.
@@ -151,7 +151,7 @@ def gru(
         dtype=dtype,
     )
     weights = _weights(params, loop.dtype)
-    if recurrence.is_fused(kernel, loop.dtype):
+    if recurrence.is_fused(kernel, loop.x):
         return loop.run_fused(weights, unroll=unroll, remat=remat)
     return loop.run(partial(_cell, weights), unroll=unroll, remat=remat)
 

@@ -1,7 +1,7 @@
 """Kernels by name, and the one that `auto` stands for."""
 
-from functools import cache
-from pathlib import Path
+import math
+import platform
 from typing import Any
 
 #: Scans the model's cell, in linen and Equinox the framework's own.
@@ -9,38 +9,34 @@ STOCK = "stock"
 #: Runs `trigru.common.gru.fused`.
 FUSED = "fused"
 KERNELS = (STOCK, FUSED)
-#: `fused` where that was measured to train no slower than the faster of two scans by
-#: hand, else `stock`.
+#: `fused` where it can be expected to train faster than a scan by hand, else `stock`.
 AUTO = "auto"
-#: Vendors of processors on which the fused kernel's train step was nowhere slower than
-#: the faster of two scans by hand, at 24 sizes in float32 (`bench/studies/kernel.py`;
-#: docs/kernel.md has the table).
-MEASURED = ("AuthenticAMD",)
+#: What Python calls the processors that the rule was measured on.
+MEASURED = ("x86_64", "AMD64")
+#: From so many steps on, the kernel earns its work after the loop back.
+ENOUGH_STEPS = 16
+#: With fewer examples, a scan by hand spends its time on reading and writing gradients.
+ENOUGH_EXAMPLES = 16
 
 
-def is_fused(kernel: str, dtype: Any) -> bool:
-    """Whether a model with this kernel computes in a dtype by the fused one.
+def is_fused(kernel: str, x: Any) -> bool:
+    """Whether a model with this kernel computes by the fused one.
 
-    The kernel is "stock", "fused" or "auto".
+    The kernel is "stock", "fused" or "auto", and x are inputs (T, *batch, D) in the
+    dtype of the computation. docs/kernel.md has the reasons for the rule of "auto".
     """
     if kernel != AUTO:
         return kernel == FUSED
     import jax  # names of kernels are read before JAX is
-    import jax.numpy as jnp
 
-    if jax.default_backend() != "cpu" or jnp.dtype(dtype) != jnp.float32:
+    if jax.default_backend() != "cpu" or platform.machine() not in MEASURED:
         return False
-    return vendor() in MEASURED
+    if x.dtype != "float32":
+        return False
 
-
-@cache
-def vendor() -> str:
-    """The vendor of the processor, as Linux names it; empty elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    for line in text.splitlines():
-        if line.startswith("vendor_id"):
-            return line.partition(":")[2].strip()
-    return ""
+    steps, *batch, _ = x.shape
+    if not all(isinstance(size, int) for size in (steps, *batch)):
+        return False  # symbolic sizes
+    # without an axis of a batch, there may be one that `jax.vmap` maps
+    has_few_examples = bool(batch) and math.prod(batch) < ENOUGH_EXAMPLES
+    return steps >= ENOUGH_STEPS or has_few_examples

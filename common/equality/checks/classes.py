@@ -14,7 +14,14 @@ from jax.nn import initializers
 from ...compat import enable_x64
 from ...config import GRUConfig
 from ...errors import DefectError, NotOfferedError
-from ...gru.kernels import AUTO, FUSED, STOCK, is_fused
+from ...gru.kernels import (
+    AUTO,
+    ENOUGH_EXAMPLES,
+    ENOUGH_STEPS,
+    FUSED,
+    STOCK,
+    is_fused,
+)
 from ...parameters.record import random_params
 from ...port.compilation import configured
 from ...port.protocol import ModelClass, Port, WithKernel, class_of
@@ -31,6 +38,7 @@ from .check import (
     B,
     D,
     H,
+    T,
     Trial,
     X,
     require_trials,
@@ -107,7 +115,7 @@ def of_all_kernels(port: Port, model_class: ModelClass) -> Iterator[Trial]:
     """What stands for what, and bad options, which are refused before anything is
     computed; then each kernel.
     """
-    alike = partial(_require_alike, port, model_class, "float32", {}, DEFAULTS)
+    alike = partial(_require_alike, port, model_class, {}, DEFAULTS)
     yield Trial("without options", alike)
     narrow = partial(_require_float32, model_class)
     yield Trial("float64 without jax_enable_x64", narrow)
@@ -117,13 +125,16 @@ def of_all_kernels(port: Port, model_class: ModelClass) -> Iterator[Trial]:
 
     kernels = other_kernels(port)
     if FUSED in kernels:
-        of_float32 = FUSED if is_fused(AUTO, "float32") else STOCK
-        for dtype in DTYPES:
-            kernel = of_float32 if dtype == "float32" else STOCK
-            automatic = {"param_dtype": dtype, "kernel": AUTO}
-            chosen = {"param_dtype": dtype, "kernel": kernel}
-            alike = partial(_require_alike, port, model_class, dtype, automatic, chosen)
-            yield Trial(f"kernel={AUTO!r} in {dtype}", alike)
+        # whether a call has an axis of a batch, or jax.vmap maps one, is the port's
+        many_steps = np.resize(X, (B, ENOUGH_STEPS, D))
+        many_examples = np.resize(X, (ENOUGH_EXAMPLES, T, D))
+        calls = [(many_steps, dtype) for dtype in DTYPES]
+        calls.append((many_examples, "float32"))
+        for inputs, dtype in calls:
+            x = inputs.astype(dtype)
+            kernel = FUSED if is_fused(AUTO, np.moveaxis(x, 1, 0)) else STOCK
+            run = partial(_require_automatic, port, model_class, x, kernel)
+            yield Trial(f"kernel={AUTO!r} in {dtype} of shape {x.shape}", run)
     for kernel in kernels:
         if model_class.assign is not None:
             run = partial(_require_assigned, port, model_class.assign, kernel)
@@ -216,13 +227,32 @@ def _require_assigned(
     require_trials([Trial("results", lambda: results, expected)])
 
 
-def _require_alike(
-    port: Port, model_class: ModelClass, dtype: str, options: Options, others: Options
+def _require_automatic(
+    port: Port, model_class: ModelClass, x: Array, kernel: str
 ) -> None:
-    """Some options stand for others: a model has one program with both, called on
-    inputs of a dtype.
+    """A model with the kernel "auto" calls on inputs the program of the kernel that it
+    stands for.
     """
-    x = X.astype(dtype)
+    programs = set()
+    for name in (AUTO, kernel):
+        model = model_class.construct(
+            jax.random.key(0), **SIZES, param_dtype=str(x.dtype), kernel=name
+        )
+        programs.add(text_of(jax.make_jaxpr(partial(port.apply, model))(x)))
+    if len(programs) > 1:
+        raise DefectError(
+            f"a model with kernel={AUTO!r} calls another program than one with "
+            f"kernel={kernel!r}, for which it stands"
+        )
+
+
+def _require_alike(
+    port: Port, model_class: ModelClass, options: Options, others: Options
+) -> None:
+    """Some options stand for others: a model has one program with both, called in
+    float32.
+    """
+    x = X.astype("float32")
     program = _program(port, model_class, options, x)
     if program != _program(port, model_class, others, x):
         raise DefectError(

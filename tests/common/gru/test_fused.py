@@ -2,9 +2,11 @@
 function, `verify` checks.
 """
 
+import platform
 from functools import partial
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from support.cases import Case
 from trigru.common.config import GRUConfig
 from trigru.common.equality.measurement import relative_error
 from trigru.common.gru.fused import Weights, fused_scan
+from trigru.common.gru.kernels import is_fused
 from trigru.common.parameters.record import config_of
 from trigru.common.program import equations
 from trigru.impls import get_port
@@ -241,27 +244,41 @@ def test_with_remat_it_runs_in_chunks_and_the_rest_comes_last(reverse):
     assert {loop.params["reverse"] for loop in loops} == {reverse}
 
 
+STEPS, EXAMPLES = jax.export.symbolic_shape("steps, examples")
+
+
 @pytest.mark.parametrize(
-    ("vendor", "dtype", "stands_for"),
+    ("shape", "is_chosen"),
     [
-        ("AuthenticAMD", "float32", "fused"),
-        ("AuthenticAMD", "bfloat16", "stock"),
-        ("GenuineIntel", "float32", "stock"),
+        ((16, 16, 8), True),  # (T, *batch, D)
+        ((15, 16, 8), False),
+        ((15, 4, 4, 8), False),
+        ((1, 15, 8), True),
+        ((1, 3, 5, 8), True),
+        ((1, 8), False),  # jax.vmap may map an axis of a batch
+        ((16, 8), True),
+        ((STEPS, 4, 8), False),
+        ((16, EXAMPLES, 8), False),
     ],
 )
-def test_auto_runs_the_program_that_was_measured_to_be_the_faster(
-    port, monkeypatch, vendor, dtype, stands_for
+@pytest.mark.parametrize(
+    ("backend", "machine", "dtype", "is_measured"),
+    [
+        ("cpu", "x86_64", "float32", True),
+        ("cpu", "AMD64", "float32", True),
+        ("cpu", "aarch64", "float32", False),
+        ("gpu", "x86_64", "float32", False),
+        ("cpu", "x86_64", "bfloat16", False),
+        ("cpu", "x86_64", "float64", False),
+    ],
+)
+def test_auto_is_fused_where_it_is_expected_to_gain(
+    monkeypatch, shape, is_chosen, backend, machine, dtype, is_measured
 ):
-    monkeypatch.setattr("trigru.common.gru.kernels.vendor", lambda: vendor)
-    monkeypatch.setattr(
-        type(port), "kernels", ("stock", "fused", "auto")
-    )  # proofs do not take auto
-
-    def program(kernel):
-        model = port.make(
-            GRUConfig(D, H, dtype=dtype, kernel=kernel), jax.random.key(0)
-        )
-        return jax.jit(lambda x: port.apply(model, x)).lower(X).as_text()
-
-    assert program("auto") == program(stands_for)
-    assert program("stock") != program("fused")
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    with jax.enable_x64(True):
+        x = jax.ShapeDtypeStruct(shape, dtype)
+    assert is_fused("auto", x) is (is_chosen and is_measured)
+    assert is_fused("fused", x)
+    assert not is_fused("stock", x)
