@@ -5,6 +5,7 @@ from pathlib import Path
 from ...common.errors import InputError
 from ...common.parameters.record import config_of
 from ...impls.checkpoints import exchange_in_file, layouts, read, write
+from ..processes.interrupts import leaving_at_once
 from ..reporting.console import say
 
 
@@ -27,7 +28,8 @@ def convert(
         raise InputError("several --at need --whole, which writes the whole tree.")
     else:
         place = places[0] if places else ""
-        converted = {place: read(source, place, own_names)}
+        with leaving_at_once():
+            converted = {place: read(source, place, own_names)}
         written = write(target, converted[place].params, to)
 
     titles = {name: layout.title for name, layout in layouts().items()}

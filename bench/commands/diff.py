@@ -10,6 +10,7 @@ from ...common.errors import InputError
 from ..analysis.diff import Diff
 from ..analysis.diff import diff as compare_runs
 from ..analysis.merge import load as load_results
+from ..processes.interrupts import leaving_at_once
 from ..proving.compiled_programs import programs_folder
 from ..reporting.console import show, show_lines
 from ..reporting.diff import check_comparable, diff_tables, outcome
@@ -55,13 +56,16 @@ def diff(
         else:
             comparisons = []
             if _have_snapshots(old, new):
-                comparisons.append(diff_snapshots(load(old), load(new), kinds))
+                with leaving_at_once():
+                    before = load(old)
+                    after = load(new)
+                comparisons.append(diff_snapshots(before, after, kinds))
             if not comparisons or _have_results(old, new):
+                with leaving_at_once():
+                    old_run = load_results(old)
+                    new_run = load_results(new)
                 runs = compare_runs(
-                    load_results(old),
-                    load_results(new),
-                    fail_above=fail_above,
-                    anyway=anyway,
+                    old_run, new_run, fail_above=fail_above, anyway=anyway
                 )
                 comparisons.append(_diff_runs(runs))
     _show(comparisons, details, format)

@@ -8,6 +8,7 @@ import typer
 from ...common.errors import InputError
 from ...common.files import write_whole
 from ..analysis.merge import load
+from ..processes.interrupts import leaving_at_once
 from ..reporting.answer import run_markdown, show_run
 from ..reporting.answer_page import answer_page
 from ..reporting.console import ReportFormat, say, show_lines
@@ -31,7 +32,8 @@ def report(
         raise typer.BadParameter(
             "--format prints all: it goes with neither --details nor --output."
         )
-    runs = [load(path) for path in results]
+    with leaving_at_once():
+        runs = [load(path) for path in results]
     if format == "csv":
         text = runs_csv(runs)
     elif format == "json":
@@ -54,7 +56,8 @@ def _show(paths: Sequence[Path], output: Path | None, *, details: bool) -> None:
             show_lines([""])
         if len(paths) > 1:
             show_lines([f"{path}:"])
-        run = load(path)
+        with leaving_at_once():
+            run = load(path)
         show_run(run, details=details)
         if output is not None:
             write_page(output / PAGE, answer_page(run))

@@ -9,8 +9,10 @@ import msgspec
 
 from ...common.errors import TrigruError, brief
 
-#: The largest file of results or lines that is read.
-MOST_BYTES = 2**28
+#: The largest file of results or lines that is read, also unfolded from a ".gz". It is
+#: some times as large as that of a long run, and Python needs some times as much memory
+#: for what is in it.
+MOST_BYTES = 2**26
 T = TypeVar("T")
 
 

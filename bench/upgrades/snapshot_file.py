@@ -19,11 +19,13 @@ from ...common.files import read_whole, write_whole
 from ..results import json_files
 from ..results.arm import check_date
 from ..results.grouping import first_twice
-from ..results.json_files import MOST_BYTES, refusing
+from ..results.json_files import refusing
 from .record import SCHEMA, ArrayNames, Observation, Snapshot, SnapshotError
 from .steps import steps_of
 
 FILE = "trigru-snapshot.safetensors"
+#: The largest file of a snapshot that is read. Most of it are arrays.
+MOST_BYTES = 2**28
 #: The names in the file's metadata of the record, and of dtypes that NumPy lacks.
 RECORD, DTYPES = "trigru.snapshot", "trigru.dtypes"
 ADVICE = "Pass a folder that trigru snapshot wrote, or take the snapshot again."

@@ -5,6 +5,7 @@ format that needs it.
 """
 
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,9 +172,36 @@ def _to_eqx(arrays: Arrays, layout: str) -> bytes:
 
 
 def _from_torch(content: bytes) -> Any:
+    _refuse_compressed(content)
+    import jax
     import torch  # pyright: ignore[reportMissingImports]
 
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    tree = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, torch.Tensor) and leaf.nbytes > len(content):
+            raise InputError(
+                f"has a tensor of {leaf.nbytes} bytes, more than the file: it repeats "
+                "numbers. Save a copy of it (tensor.clone())."
+            )
+    return tree
+
+
+def _refuse_compressed(content: bytes) -> None:
+    """Raise an InputError at a zip archive that unfolds to more bytes than it has.
+
+    PyTorch writes arrays as they are. What is compressed may be a few bytes that fill
+    the memory.
+    """
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unfolded = sum(entry.file_size for entry in archive.infolist())
+    if unfolded > len(content):
+        raise InputError(
+            f"has {len(content)} bytes that unfold to {unfolded}: expected arrays "
+            "that are not compressed. Write it again by torch.save."
+        )
 
 
 def _to_torch(arrays: Arrays, layout: str) -> bytes:

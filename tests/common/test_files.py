@@ -3,6 +3,7 @@ all.
 """
 
 import errno
+import gzip
 import io
 import os
 import stat
@@ -45,6 +46,19 @@ def test_what_is_too_large_is_not_read_nor_what_grows_meanwhile(tmp_path):
     assert raised.value.errno == errno.EFBIG
     with pytest.raises(OSError, match="more than 10 bytes"):
         read_whole(Path("/proc/self/maps"), 10)  # whose size is said to be 0
+
+
+def test_no_more_is_unfolded_of_a_gzip_file_than_is_read(tmp_path):
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(bytes(10**6)))
+    assert read_whole(path, 10**6) == bytes(10**6)
+    with pytest.raises(OSError, match="has more than 999999 bytes") as raised:
+        read_whole(path, 10**6 - 1)
+    assert raised.value.errno == errno.EFBIG
+
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(OSError, match="is no whole gzip file"):
+        read_whole(path, 10**6)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o444])

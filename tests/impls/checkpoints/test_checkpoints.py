@@ -402,6 +402,27 @@ def test_a_size_that_is_only_claimed_is_refused(tmp_path):
         require_refused(tmp_path / "p.eqx", content, "not a readable Equinox file")
 
 
+def test_a_torch_file_that_unfolds_is_refused_before_torch_reads_it(tmp_path):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("p/data/0", bytes(10**6))
+    message = r"has \d+ bytes that unfold to 1000000: expected arrays that are not"
+    require_refused(tmp_path / "p.pt", packed.getvalue(), message)
+
+
+def test_a_tensor_that_repeats_the_numbers_of_a_file_is_refused(tmp_path):
+    torch = pytest.importorskip("torch")
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    shapes = ((3000, 1000), (3000, 1000), (3000,), (3000,))
+    tree = {}
+    for name, shape in zip(names, shapes, strict=True):
+        tree[name] = torch.ones(()).expand(shape)
+    packed = io.BytesIO()
+    torch.save(tree, packed)
+    message = "has a tensor of 12000000 bytes, more than the file"
+    require_refused(tmp_path / "p.pt", packed.getvalue(), message)
+
+
 def test_files_of_something_else_are_refused(tmp_path):
     leaves = ({"cell": {"ir": {"kernel": leaf}}} for leaf in ("text", None))
     for tree in ({1: 1.0, "a": 2.0}, [1.0], 7, *leaves):
