@@ -200,7 +200,7 @@ class _Matching:
         alike = np.full(named.shape, NO_FIT)
         for i, leaf in enumerate(free_c):
             for j, source in enumerate(free_r):
-                if source.size != leaf.size:
+                if source.size != leaf.size or source.is_complex != leaf.is_complex:
                     continue
                 layouts = whole(source.number, source.shape, leaf.shape)
                 if not layouts:
@@ -237,12 +237,12 @@ def _is_usual(layout: LeafLayout, source: Leaf, leaf: Leaf) -> bool:
         return is_turned == ("transposed" in layout.how)
     flat = layout.index.reshape(-1)
     groups = []
-    for strides in leaf.summed:
-        groups.append({int(flat[stride] - flat[0]) for stride in strides})
+    for distances in leaf.summed:
+        groups.append({int(flat[distance] - flat[0]) for distance in distances})
     if len(groups) == len(source.summed):
         pairs = zip(groups, source.summed, strict=True)
         return all(group <= summed for group, summed in pairs)
-    return set().union(*groups) - {0} <= frozenset().union(*source.summed)
+    return set().union(*groups) <= frozenset().union(*source.summed)
 
 
 def _uneven_sizes(first: Sequence[Leaf], second: Sequence[Leaf]) -> set[int]:
@@ -283,7 +283,8 @@ def _bundles(
     for leaf in sorted(leaves, key=lambda leaf: len(leaf.shape), reverse=True):
         if any(_may_be_the_same(part, leaf) for part in parts):
             continue
-        likeliest = _likeliest_parts(leaf, free, modules.get(leaf.module, []))
+        alike = [part for part in free if part.is_complex == leaf.is_complex]
+        likeliest = _likeliest_parts(leaf, alike, modules.get(leaf.module, []))
         if likeliest:
             modules.setdefault(leaf.module, [part.module for part in likeliest])
             free = [part for part in free if part not in likeliest]

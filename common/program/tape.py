@@ -3,6 +3,7 @@
 The program can be played again from a changed value on.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -215,7 +216,7 @@ class Tape:
         """How far apart the numbers of an argument are over which a product sums.
 
         The argument is flattened, and the product is the first that takes it. Returns a
-        set of distances for each group of axes.
+        set of distances from the first of these numbers for each group of axes.
         """
         argument = self.values[number]
         rest = deque([(number, np.arange(argument.size).reshape(argument.shape))])
@@ -315,22 +316,20 @@ def _place_in_code(equation: Any) -> tuple[int, ...]:
 
 
 def _distances(places: np.ndarray, axes: Sequence[int]) -> frozenset[int]:
-    """How far apart the places along each of some axes are.
+    """How far apart from the first of them the places are over which a product sums.
 
-    The axis of sets is in front of these axes.
+    It sums along some axes. The axis of sets is in front of all. Places below 0 do not
+    count.
     """
-    return frozenset(_distance(places, axis + 1) for axis in axes)
-
-
-def _distance(places: np.ndarray, axis: int) -> int:
-    """How far apart the first two places along an axis are.
-
-    Places below 0 do not count. The distance is 0 if there is one place alone.
-    """
-    columns = np.moveaxis(places, axis, 0).reshape(places.shape[axis], -1)
-    column = columns[:, np.argmax((columns >= 0).any(0))]
-    known = column[column >= 0]
-    return int(known[1] - known[0]) if len(known) > 1 else 0
+    if not places.size:
+        return frozenset()
+    behind = [axis + 1 for axis in axes]
+    terms = math.prod(places.shape[axis] for axis in behind)
+    last = range(-len(behind), 0)
+    sums = np.moveaxis(places, behind, last).reshape(-1, terms)
+    most_known = sums[np.argmax((sums >= 0).sum(axis=1))]
+    known = most_known[most_known >= 0]
+    return frozenset((known - known.min()).tolist())
 
 
 def _summed(equation: Any) -> Summed:

@@ -134,7 +134,15 @@ def test_a_product_tells_by_what_it_sums_how_a_square_weight_lies(function, apar
     tape = TraceTape(
         jax.make_jaxpr(function)(np.float32(X), np.float32(W)), [X[None], W[None]]
     )
-    assert tape.summed_over(tape.arguments[1]) == (frozenset({apart}),)
+    distances = frozenset(range(0, 6 * apart, apart))
+    assert tape.summed_over(tape.arguments[1]) == (distances,)
+
+
+def test_a_product_over_two_axes_tells_all_numbers_over_which_it_sums():
+    heads, weight = np.zeros((3, 2, 4)), np.zeros((2, 4, 5))
+    trace = jax.make_jaxpr(lambda x, w: jnp.einsum("tnh,nho->to", x, w))(heads, weight)
+    tape = TraceTape(trace, [heads[None], weight[None]])
+    assert tape.summed_over(tape.arguments[1]) == (frozenset(range(0, 40, 5)),)
 
 
 def test_a_step_may_have_more_operands_than_its_counterpart(tape_of):
