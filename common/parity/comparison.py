@@ -19,6 +19,7 @@ from ..errors import InputError, brief, listed
 from ..program.model import (
     EVAL,
     TRAIN,
+    Leaf,
     Model,
     as_arrays,
     checked,
@@ -55,6 +56,8 @@ from .values import (
 #: rounding; and how much more it may be in a gradient, and after some steps of
 #: training.
 ROUNDING, OF_GRADIENTS, OF_TRAINING = 1e-9, 100, 1000
+#: How the name of a quantity begins; so many of them are told by their number.
+OF_STATE, MANY_STATES = "new state", 4
 NAMED = 6  # so many leaves without a partner are named in a sentence
 
 
@@ -178,8 +181,12 @@ class _Comparing:
         state = state_sets(r.state_values, unmatched(r.states, of_state))
         own_state = state_sets(c.state_values, range(len(c.states)))
         own_state = converted(of_state, state, own_state)
-        mine = Arguments(param_sets(r.param_values), state, inputs)
-        own = Arguments(param_sets(c.param_values, seed=1000), own_state, inputs)
+        params = param_sets(r.param_values, self._kept_frozen(r.params, c.params))
+        mine = Arguments(params, state, inputs)
+        params = param_sets(
+            c.param_values, self._kept_frozen(c.params, r.params), seed=1000
+        )
+        own = Arguments(params, own_state, inputs)
 
         matched = match_parameters(r, c, mine, own, mapping, self._say)
         params = converted(matched.matches, mine.params, own.params)
@@ -195,6 +202,21 @@ class _Comparing:
         self._tell_state_of("candidate", alone.only_candidate)
         given = replace(own, params=params)
         return Pair(r, c, mine, given, matched.matches, of_state)
+
+    def _kept_frozen(self, leaves: Sequence[Leaf], others: Sequence[Leaf]) -> list[int]:
+        """The frozen leaves of a model that the other one cannot have: constants, such
+        as a table of positions.
+        """
+        sizes = {leaf.size for leaf in others}
+        kept = []
+        for n, leaf in enumerate(leaves):
+            if leaf.is_frozen and leaf.size not in sizes:
+                kept.append(n)
+                self._remark(
+                    f"{leaf.path} is frozen, and no parameter of the other model: it "
+                    "keeps its values."
+                )
+        return kept
 
     def _tell_state_of(self, whose: str, paths: Sequence[str]) -> None:
         if paths:
@@ -218,10 +240,11 @@ class _Comparing:
             return
         try:
             _ = pair.r.gradient_trace, pair.c.gradient_trace  # they are traced here
+            agree = self._compare_gradients(pair, name)
         except InputError as error:
-            self._remark(f"Gradients are not compared: {error}")
+            self._remark(f"Gradients{name} are not compared: {error}")
             return
-        if self._compare_gradients(pair, name):
+        if agree:
             self._compare_training(pair.sets(OTHERS), name)
 
     def _compare_outputs(self, pair: Pair, name: str) -> bool:
@@ -252,7 +275,7 @@ class _Comparing:
         errors = leaf_errors(pair.state_matches, first.state, second.state)
         for n, (leaf, error) in enumerate(zip(pair.c.states, errors, strict=True)):
             if pair.state_matches[n].layout is not None:
-                quantity = f"new state {leaf.path}{name}"
+                quantity = f"{OF_STATE} {leaf.path}{name}"
                 agree &= self._record(quantity, error, tolerance, places)
         return agree
 
@@ -281,7 +304,9 @@ class _Comparing:
             return
         tolerance = OF_TRAINING * self._tolerance
         places = partial(self._places_of_gradients, pair, self._tolerance)
-        for steps, error in errors_of_training(pair):
+        of_gradients = self._result.errors[f"{OF_PARAMETERS}{name}"]
+        most_growth = tolerance / (4 * max(of_gradients, np.finfo(np.float64).eps))
+        for steps, error in errors_of_training(pair, most_growth):
             self._record(f"{steps}{name}", error, tolerance, places)
         models = self._reference, self._candidate
         if any(model.optimizer is None for model in models):
@@ -385,7 +410,7 @@ class _Comparing:
             return True
         if not reason:
             verb = "differ"
-            if name.startswith(("gradient of", "new state")):
+            if name.startswith(("gradient of", OF_STATE)):
                 verb = "differs"
             reason = f"{name} {verb}"
             if isfinite(error):
@@ -428,7 +453,7 @@ class _Comparing:
                 )
         if others:
             _, *names = self._failures
-            result.reason += f" These differ, too: {listed(names)}."
+            result.reason += f" These differ, too: {listed(_summary(names))}."
         of_reference = result.parameters.only_reference
         of_candidate = result.parameters.only_candidate
         if of_reference and of_candidate:
@@ -467,6 +492,15 @@ class _Comparing:
         if search.wrong:  # else they part for other values alone
             self._result.agreed = search.counts()
             yield from places_of(search)
+
+
+def _summary(names: Sequence[str]) -> list[str]:
+    """Names of quantities, those of many leaves of a state as their number."""
+    states = [name for name in names if name.startswith(OF_STATE)]
+    if len(states) < MANY_STATES:
+        return list(names)
+    others = [name for name in names if name not in states]
+    return [*others, f"{len(states)} leaves of the new state"]
 
 
 def _moved_by_constants(pair: Pair, first: Result, second: Result) -> float:

@@ -51,7 +51,7 @@ def _options(reference: Any, leaf: Any) -> list[LeafLayout]:
     """The layouts of each leaf of the reference as another one."""
     options = []
     for n, source in enumerate(reference.params):
-        if source.size == leaf.size:
+        if source.size == leaf.size and source.is_complex == leaf.is_complex:
             options += whole(n, source.shape, leaf.shape)
     return options
 

@@ -10,7 +10,8 @@ def leaves_in_doubt(search: Search, pair: Pair) -> list[str]:
 
     Those are leaves for which another one of the reference fits as well. And they are
     leaves of which alone the values are computed at which the programs part: the
-    reference may keep such a value as it is, the candidate its logarithm.
+    reference may keep such a value as it is, the candidate its logarithm. Where such
+    values are only moved, they are those of the leaves themselves.
     """
     if not search.wrong:
         return []
@@ -20,6 +21,8 @@ def leaves_in_doubt(search: Search, pair: Pair) -> list[str]:
     inputs = set(tape.arguments[len(params) :])
     operands = {n for step in search.first for n in step.operands}
     if inputs.isdisjoint(tape.before(list(operands))):
+        computed = [s for s in search.first if not s.moves]
+        operands = {n for step in computed for n in step.operands}
         in_doubt = set(tape.before(list(operands)))
     else:
         in_doubt = with_rivals.intersection(_new_arguments(search, operands))

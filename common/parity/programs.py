@@ -147,6 +147,7 @@ class TracedProgram:
         params = [leaf[0] for leaf in arguments.params]
         state = [leaf[0] for leaf in arguments.state]
         function, leaves, rest = self.own(params, state, inputs)
+        leaves = list(map(jnp.asarray, leaves))  # models may index them by a tracer
         if jit:
             function = jax.jit(function)
         return jax.tree.leaves(function(leaves, rest))

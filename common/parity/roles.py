@@ -52,6 +52,10 @@ def match_by_roles(
         matches: of the candidate's leaves, by names and shapes: their options are tried
             first, and mappings bind.
     """
+    of_reference = any(leaf.is_complex for leaf in reference.params)
+    of_candidate = any(leaf.is_complex for leaf in candidate.params)
+    if of_reference != of_candidate:  # a complex number is two real ones, not one
+        return None
     bound = [n for n, m in enumerate(matches) if m.by == "the mapping"]
     sources: set[int] = set()
     for layout in (matches[n].layout for n in bound):

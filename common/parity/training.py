@@ -24,19 +24,25 @@ SGD_MOVES = 0.01  # how far the first step of SGD moves the largest parameter
 #: Of Adam: its learning rate, how much of the means of gradients and of their squares
 #: it keeps in each step, and what it adds to the root of these.
 ADAM_RATE, MEAN_KEPT, SQUARES_KEPT, ADAM_EPSILON = 1e-3, 0.9, 0.999, 1e-8
-MOST_ROUNDING = 1e-8  # where rounding has grown to this, no further step is compared
+#: Where errors in the last digit have grown to this, no further step is compared.
+MOST_ROUNDING = 1e-8
 OWN_STEPS = 3  # how many steps of the models' own optimizers are compared
 DIFFERENT = 1e-4  # beyond it updates differ for certain, and no further step is made
 
 
-def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
+def errors_of_training(pair: Pair, most_growth: float) -> Iterator[tuple[str, float]]:
     """How many steps of which optimizer, and the largest difference of the parameters
     after them.
 
-    A step may magnify rounding, as where training diverges. The last step that is
+    A step may magnify errors, as where training diverges. The last step that is
     compared is the one before. It is found by training the reference twice, the second
     time with parameters that are moved in their last digit.
+
+    Args:
+        pair: what is trained, with one set of values.
+        most_growth: how often as large an error may become.
     """
+    most_error = min(MOST_ROUNDING, most_growth * np.finfo(np.float64).eps)
     steps = STEPS
     if sum(p.size for p in pair.mine.params) > LARGE_MODEL:
         steps = STEPS_IF_LARGE
@@ -54,7 +60,7 @@ def errors_of_training(pair: Pair) -> Iterator[tuple[str, float]]:
             if not all(np.isfinite(leaf).all() for leaf in reference):
                 break
             among = magnitude(first)
-            if largest(first, again, among) > MOST_ROUNDING:
+            if largest(first, again, among) > most_error:
                 break
             errors = leaf_errors(pair.matches, first, candidate, among)
             unit = "step" if step == 1 else "steps"

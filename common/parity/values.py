@@ -47,16 +47,21 @@ def _of_sets(leaves: Sequence[Any], which: slice) -> list[Any]:
     return [leaf[which] if len(leaf) > 1 else leaf for leaf in leaves]
 
 
-def param_sets(values: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
-    """Parameters as they are, and twice moved at random, so that zeros and ones hide
-    nothing.
+def param_sets(
+    values: Sequence[np.ndarray], fixed: Collection[int] = (), seed: int = 0
+) -> list[np.ndarray]:
+    """Parameters as they are, and twice moved at random, but for `fixed` leaves, so
+    that zeros and ones hide nothing.
     """
     result = []
-    for n, value in enumerate(values, seed):
+    for n, value in enumerate(values):
+        if n in fixed:
+            result.append(value[None])
+            continue
         size = 0.0
         if value.size:
             size = float(np.sqrt(np.mean(np.abs(value) ** 2)))
-        noise = np.random.default_rng(n).standard_normal(value.shape)
+        noise = np.random.default_rng(seed + n).standard_normal(value.shape)
         moved = value + NOISE * (size or 0.2) * noise
         result.append(np.stack([value, moved, moved]))
     return result

@@ -147,8 +147,8 @@ class Model:
 class Leaf:
     """A parameter, as an array.
 
-    The first product with it sums over numbers of it that are as far apart, flattened,
-    as `summed` says, in groups; that is empty if no product takes it.
+    The first product with it sums over numbers of it that are as far from the first of
+    them, flattened, as `summed` says, in groups; that is empty if no product takes it.
     """
 
     path: str  # the names on the way to it, joined by slashes
@@ -157,6 +157,8 @@ class Leaf:
     used: tuple[int, int] = (0, 0)
     summed: tuple[frozenset[int], ...] = ()
     number: int = -1  # among the leaves of its model
+    is_frozen: bool = False  # whether training leaves it alone
+    is_complex: bool = False
 
     @property
     def size(self) -> int:
@@ -220,7 +222,12 @@ def leaves_of(
     leaves = []
     values = []
     for path, (_, leaf) in zip(paths, real, strict=True):
-        leaves.append(Leaf(path, tuple(leaf.shape), number=len(leaves)))
+        is_complex = jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+        leaves.append(
+            Leaf(
+                path, tuple(leaf.shape), number=len(leaves), is_complex=bool(is_complex)
+            )
+        )
         values.append(np.asarray(leaf).astype(wide(leaf.dtype)))
 
     def rebuild(new: list[Any]) -> Any:

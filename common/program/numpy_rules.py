@@ -123,6 +123,8 @@ def _convert(equation: Any, dtype: Precision) -> Function | None:
     target = dtype(equation.params["new_dtype"])
     if target.kind in "iu" and source.kind not in "iub":  # XLA clips what is too large
         return None
+    if source.kind == "c" and target.kind != "c":
+        return lambda a: a.real.astype(target, copy=False)
     return lambda a: a.astype(target, copy=False)
 
 

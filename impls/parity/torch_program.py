@@ -49,7 +49,11 @@ class TorchProgram:
         self._module = _in_float64(module)
         params, self.param_values, _ = leaves_of(model.params)
         states, self.state_values, _ = leaves_of(model.state)
-        self.params = [replace(p, path=p.path.replace(".", "/")) for p in params]
+        frozen = _frozen(module)
+        self.params = [
+            replace(p, path=p.path.replace(".", "/"), is_frozen=p.path in frozen)
+            for p in params
+        ]
         self.states = [replace(s, path=s.path.replace(".", "/")) for s in states]
         self._leaves, self._to_inputs = jax.tree.flatten(inputs)
 
@@ -90,7 +94,11 @@ class TorchProgram:
 
         The gradients are those by parameters and inputs.
         """
-        return Result(self, _stacked(partial(self._recorded, gradient=True), arguments))
+        record = partial(self._recorded, gradient=True)
+        try:
+            return Result(self, _stacked(record, arguments))
+        except Exception as error:
+            raise failed(self.model, self._leaves, error) from error
 
     def tape(self, arguments: Arguments) -> Tape:
         """All values on the way to the outputs."""
@@ -212,13 +220,31 @@ def tensors_of(outputs: Any) -> list[Any]:
 
 
 def _in_float64(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy in float64, also of tensors that are neither parameters nor buffers."""
-    wide = copy.deepcopy(module).double().requires_grad_(True)
+    """A copy in float64 and complex128, also of tensors that are neither parameters nor
+    buffers. Its gradients by frozen parameters are 0.
+    """
+    wide = copy.deepcopy(module)._apply(_wide)
+    frozen = _frozen(module)
+    for name, parameter in wide.named_parameters():
+        parameter.requires_grad_(name not in frozen)
     for part in wide.modules():
         for name, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, name, value.double())
+            if isinstance(value, torch.Tensor):
+                setattr(part, name, _wide(value))
     return wide
+
+
+def _frozen(module: torch.nn.Module) -> set[str]:
+    """The names of the parameters that are not trained; none if no parameter is."""
+    params = dict(module.named_parameters())
+    frozen = {name for name, param in params.items() if not param.requires_grad}
+    return frozen if len(frozen) < len(params) else set()
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _put(module: torch.nn.Module, arguments: Arguments) -> None:

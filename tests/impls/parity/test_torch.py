@@ -428,3 +428,69 @@ def test_exchanged_gates_are_the_same_function_only_if_the_weights_are_exchanged
     place = result.places[0].candidate
     assert place is not None, str(result)
     assert "jnp.split(" in place.text, str(result)
+
+
+class WithFrozenTable(torch.nn.Module):
+    """Adds a table of positions that is not trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(4, 6), requires_grad=False)
+        self.dense = torch.nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.dense(x + self.table)
+
+
+def test_a_frozen_table_may_be_a_constant_of_the_candidate():
+    old = WithFrozenTable()
+    table = old.table.numpy()
+    dense = linen.Dense(3)
+    variables = dense.init(jax.random.key(0), X)
+    candidate = Model.linen(dense, variables, inputs=lambda x: x + table)
+    result = compare(Model.torch(old), candidate, X)
+    assert result.verdict == "same"
+    assert result.parameters.only_reference == ("table",)
+
+
+def test_a_frozen_table_may_be_a_parameter_whose_gradient_is_stopped():
+    old = WithFrozenTable()
+    params = {
+        "table": old.table.numpy(),
+        "weight": RNG.normal(size=(3, 6)),
+        "bias": RNG.normal(size=3),
+    }
+
+    def add_table(params, x):
+        moved = x + jax.lax.stop_gradient(params["table"])
+        return moved @ params["weight"].T + params["bias"][None]
+
+    result = compare(Model.torch(old), Model(params, add_table), X)
+    assert result.verdict == "same"
+
+
+class TorchComplex(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3, 6, dtype=torch.complex64))
+
+    def forward(self, x):
+        return (x.to(self.weight.dtype) @ self.weight.T).real
+
+
+def test_complex_parameters_are_widened():
+    params = {"weight": RNG.normal(size=(3, 6)) + 1j * RNG.normal(size=(3, 6))}
+    candidate = Model(params, lambda params, x: (x @ params["weight"].T).real)
+    result = compare(Model.torch(TorchComplex()), candidate, X)
+    assert result.verdict == "same"
+
+
+def test_a_complex_parameter_is_no_pair_of_real_ones():
+    params = {"real": RNG.normal(size=(3, 6)), "imag": RNG.normal(size=(3, 6))}
+
+    def call(params, x):
+        return (x @ (params["real"] + 1j * params["imag"]).T).real
+
+    result = compare(Model.torch(TorchComplex()), Model(params, call), X)
+    assert result.verdict == "unknown"
+    assert result.parameters.only_reference == ("weight",)
