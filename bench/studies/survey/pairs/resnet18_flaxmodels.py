@@ -1,0 +1,21 @@
+"""Vision: ResNet-18, of torchvision and of flaxmodels (linen)."""
+
+import flaxmodels
+import jax
+import numpy as np
+from torchvision.models import resnet18
+from trigru.parity import Model
+
+x = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype("f4")
+new = flaxmodels.ResNet18(
+    output="logits", pretrained=None, num_classes=10, normalize=False
+)
+variables = new.init(jax.random.key(0), x.transpose(0, 2, 3, 1), train=False)
+reference = Model.torch(resnet18(num_classes=10))
+candidate = Model.linen(
+    new,
+    variables,
+    inputs=lambda image: image.transpose(0, 2, 3, 1),
+    train={"train": True},
+    eval={"train": False},
+)
