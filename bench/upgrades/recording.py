@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 
 from ...common.errors import InputError
-from ...common.port.compilation import compiled_quickly
+from ...common.port.compilation import compiled_quickly, jit_without_optimization
 from ...common.program import equations, is_key
 from ...common.program.model import CALL, Model, is_float
 from .noticing import noticed, reason_of, survived
-from .observing import Call, TraceCounter, observe_call, pulled_back
+from .observing import pulled_back
 from .record import Observation, Program, Subject
 from .snapshot_file import ArrayStore
 from .trails import evaluated
@@ -204,56 +205,49 @@ def _record_traced(
     with_gradient: bool,
 ) -> None:
     arrays = _Arrays(call)
-    traces = TraceCounter()
     function = arrays.with_gradient if with_gradient else arrays.results
-    jitted = jax.jit(traces.counted(function))
-    traced = jitted.trace(arrays.reals)
+    closed = jax.make_jaxpr(function)(arrays.reals)
     names = list(arrays.names)
     if with_gradient:
         for name in arrays.names_of_params():
             names.append(f"gradient by {name}")
+    observation.program = Program(
+        equations=sum(1 for _ in equations(closed.jaxpr)),
+        kept_bytes=arrays.kept_bytes,
+    )
 
-    def read(results: Any) -> dict[str, Any]:
-        return dict(zip(names, jax.tree.leaves(results), strict=True))
-
-    with compiled_quickly():
-        observe_call(
-            observation,
-            store,
-            Call(
-                run=lambda: jitted(arrays.reals),
-                traces=traces,
-                read=read,
-                lower=lambda: traced.lower(),
-                leaves=len(arrays.reals),
-                compiled=True,
-            ),
-        )
-    params = dict(zip(arrays.names_of_params(), arrays.reals, strict=False))
-    observation.texts |= arrays.texts
-    observation.leaves |= _dtypes_and_shapes(params, "parameter ")
-    results = {name: store[key] for name, key in observation.results.items()}
-    of_results = {name: results[name] for name in arrays.names}
-    observation.leaves |= _dtypes_and_shapes(of_results)
-    program = observation.program or Program()
-    program.equations = sum(1 for _ in equations(traced.jaxpr.jaxpr))
-    program.kept_bytes = arrays.kept_bytes
-    observation.program = program
+    exact: dict[str, np.ndarray] = {}
     try:
-        evaluation = evaluated(traced.jaxpr, arrays.reals, store)
+        evaluation = evaluated(closed, arrays.reals, store)
     except Exception as error:  # primitives of others may fail in any way
         observation.lacks["evaluation"] = reason_of(error)
-        return
-    observation.trail = evaluation.trail
-    observation.random_bits = evaluation.random_bits
-    exact = dict(zip(names, evaluation.outputs, strict=True))
-    observation.exact_results = store.keep_all(exact)
-    others = exact
-    if evaluation.random_bits:  # the evaluation has other draws
-        if program.equations > MOST_COMPILED_TWICE:
+    else:
+        observation.trail = evaluation.trail
+        observation.random_bits = evaluation.random_bits
+        exact = dict(zip(names, evaluation.outputs, strict=True))
+        observation.exact_results = store.keep_all(exact)
+        names = arrays.names  # compiling the gradient, too, takes much longer
+
+    def run(*reals: Any) -> list[Any]:
+        return jaxpr_as_fun(closed)(*reals)[: len(names)]
+
+    outputs = jit_without_optimization(run)(*arrays.reals)
+    results = dict(zip(names, outputs, strict=True))
+    observation.results = store.keep_all(results)
+    observation.texts = arrays.texts
+    params = dict(zip(arrays.names_of_params(), arrays.reals, strict=False))
+    of_results = {name: results[name] for name in arrays.names}
+    observation.leaves = _dtypes_and_shapes(params, "parameter ")
+    observation.leaves |= _dtypes_and_shapes(of_results)
+
+    if observation.random_bits:  # the evaluation has other draws
+        if observation.program.equations > MOST_COMPILED_TWICE:
             return
-        others = read(jax.jit(function)(arrays.reals))
-    observation.rounding = _distances(results, others)
+        with compiled_quickly():
+            outputs = jax.jit(run)(*arrays.reals)
+        exact = dict(zip(names, outputs, strict=True))
+    if exact:
+        observation.rounding = _distances(results, exact)
 
 
 def _record_as_it_is(

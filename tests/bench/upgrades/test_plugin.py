@@ -55,7 +55,7 @@ def test_a_test_passes_until_its_function_changes_and_says_where(run, pytester):
     changed.assert_outcomes(failed=1)
     changed.stdout.fnmatch_lines(
         [
-            "FAILED: function 1 of *",
+            "FAILED: function 1.",
             "function: test_mine: call in float64: result: 1.01 times as large",
             "    at test_it.py:6 (mul of shape 4x3)*",
             "The versions have not changed.",
