@@ -274,10 +274,14 @@ def file_of(tree: Any) -> io.BytesIO:
     return file
 
 
-@parts.call("checkpoint: the bytes of a file")
-def bytes_of_a_checkpoint():
-    content = file_of([filled(gru_cell()), HALF, 2, 1.5, True]).getvalue()
-    return np.frombuffer(content, np.uint8)
+@parts.call("checkpoint: the arrays in a file")
+def arrays_of_a_checkpoint():
+    """What the file holds, in the dtypes that it has."""
+    file = file_of([filled(gru_cell()), HALF, 2, 1.5, True])
+    arrays = []
+    while file.tell() < len(file.getvalue()):
+        arrays.append(np.load(file))
+    return arrays
 
 
 @parts.call("checkpoint: read back into a cell")

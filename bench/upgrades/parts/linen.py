@@ -7,7 +7,6 @@ import flax.serialization
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 from flax.training.train_state import TrainState
@@ -268,9 +267,11 @@ def train_state_after_two_steps():
     return state.apply_gradients(grads={"w": 2 * CARRY})
 
 
-@parts.call("checkpoint: the bytes of a file")
-def bytes_of_a_checkpoint():
-    return np.frombuffer(flax.serialization.to_bytes(train_state()), np.uint8)
+@parts.call("checkpoint: the arrays in a file")
+def arrays_of_a_checkpoint():
+    """What the file holds, in the dtypes that it has."""
+    content = flax.serialization.to_bytes(train_state())
+    return flax.serialization.msgpack_restore(content)
 
 
 @parts.call("checkpoint: read back into a state")
