@@ -442,7 +442,8 @@ def snapshot(
         Path | None,
         Argument(
             metavar="[FILE]",
-            help="Take a snapshot of the models in this file, which is written as "
+            help="Take a snapshot of what the tests in this file pass to the fixture "
+            "`unchanged`, or of the models in this file, which is written as "
             "for `trigru port`. One model is enough. Default: trigru's models "
             "and the parts of the frameworks.",
         ),
@@ -468,10 +469,13 @@ def snapshot(
     with arguments.claim_folder(output, timing=False):
         from ..proving.compiled_programs import programs_folder
         from ..upgrades import snapshot as snapshots
+        from ..upgrades.user_tests import is_of_tests, take_snapshot_of_tests
         from .options import read_ports
         from .user_files import models_of
 
-        if file is not None:
+        if file is not None and is_of_tests(str(file)):
+            taken = take_snapshot_of_tests(output, str(file))
+        elif file is not None:
             models, inputs = models_of(str(file))
             taken = snapshots.take_snapshot_of_models(output, str(file), models, inputs)
         else:
@@ -586,6 +590,7 @@ def matrix(
         ),
     ] = "2months",
     ports: arguments.Ports = None,
+    tests: arguments.Tests = None,
     python: arguments.Python = None,
     details: arguments.Details = False,
     format: arguments.FindingsFormat = "text",
@@ -611,8 +616,8 @@ def matrix(
         choose("port", ports, port_names())
         matrix_page.matrix(
             read_sets(sets or [], first, every),
-            [f"--port={name}" for name in ports or []],
-            Environments(python),
+            arguments.of_snapshot(ports, tests),
+            Environments(python, ["pytest"] if tests else []),
             details=details,
             format=format,
             output=output,
@@ -646,6 +651,7 @@ def bisect(
         ),
     ] = None,
     ports: arguments.Ports = None,
+    tests: arguments.Tests = None,
     python: arguments.Python = None,
     more: Annotated[
         Names,
@@ -673,13 +679,16 @@ def bisect(
 
         choose("port", ports, port_names())
         choose("fact", None if fact is None else [fact], FACTS)
+        needed = list(more or [])
+        if tests or (command and command[0] == "pytest"):
+            needed.append("pytest")
         bisection.bisect(
             good,
             bad,
             command or [],
             fact,
-            ports or [],
-            Environments(python, more or []),
+            arguments.of_snapshot(ports, tests),
+            Environments(python, needed),
             format,
             output,
         )

@@ -145,6 +145,14 @@ Ports = Annotated[
         "Can be repeated. Default: all ports.",
     ),
 ]
+Tests = Annotated[
+    str | None,
+    Option(
+        "--tests",
+        help="Run these tests, such as tests/test_model.py, and look at what they pass "
+        "to the fixture `unchanged`, in place of trigru's ports.",
+    ),
+]
 Workloads = Annotated[
     Names, Option("--workload", help="Look only at this workload. Can be repeated.")
 ]
@@ -171,3 +179,12 @@ Python = Annotated[
         "the version of this Python.",
     ),
 ]
+
+
+def of_snapshot(ports: Names, tests: str | None) -> list[str]:
+    """The arguments of `trigru snapshot` that look at ports, or at tests."""
+    if tests is None:
+        return [f"--port={name}" for name in ports or []]
+    if ports:
+        raise typer.BadParameter("--port is about trigru's ports: it has no --tests.")
+    return [tests]

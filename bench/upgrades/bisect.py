@@ -10,9 +10,10 @@ from ..reporting.console import say, show_lines
 from ..reporting.findings import Format, answered, written
 from .changes import compare_snapshots
 from .environments import EnvironmentFailedError, Environments
-from .record import Change
+from .record import FAILING, Change
 from .search import Culprit, search
 from .snapshot_file import Loaded, is_snapshot, load
+from .user_tests import are_of_tests
 from .version_sets import VersionSet, read_set
 from .words import change_lines, finding_of
 
@@ -26,22 +27,24 @@ COMMAND_LIMIT_S = 3600.0
 class SnapshotJudge:
     """Judges version sets by a kind of change since the good one.
 
-    Snapshots are taken once, and kept in a folder.
+    Snapshots are kept in a folder for the next time; those of tests are not, since the
+    tests and what they import may have changed.
     """
 
     def __init__(
         self,
         environments: Environments,
         folder: Path,
-        ports: Sequence[str],
+        arguments: Sequence[str],
         good: VersionSet,
         kind: str,
     ):
         self._environments = environments
         self._folder = folder
-        self._ports = ports
+        self._arguments = arguments  # of `trigru snapshot`
         self._good = good
         self._kind = kind
+        self._loaded: dict[VersionSet, Loaded] = {}
 
     def is_good(self, version_set: VersionSet) -> bool:
         """Whether nothing of the kind changed since the good set."""
@@ -49,22 +52,17 @@ class SnapshotJudge:
         return all(change.kind != self._kind for change in changes)
 
     def changes(self, old: VersionSet, new: VersionSet) -> list[Change]:
-        """The changes of the ports that were asked for, and of their frameworks."""
-        before, after = self._snapshot(old), self._snapshot(new)
-        subjects: set[str] = set()
-        for subject in before.snapshot.subjects:
-            if not self._ports or subject.framework in self._ports:
-                subjects.add(subject.name)
-        changes = compare_snapshots(before, after)
-        return [change for change in changes if change.subject in subjects]
+        """The changes from one set to another."""
+        return compare_snapshots(self._snapshot(old), self._snapshot(new))
 
     def _snapshot(self, version_set: VersionSet) -> Loaded:
-        arguments = [f"--port={name}" for name in self._ports]
-        python = self._environments.python
-        folder = self._folder / version_set.folder(python, arguments)
-        if not is_snapshot(folder):
-            self._environments.get(version_set).snapshot(folder, arguments)
-        return load(folder)
+        if version_set not in self._loaded:
+            python = self._environments.python
+            folder = self._folder / version_set.folder(python, self._arguments)
+            if not is_snapshot(folder) or are_of_tests(self._arguments):
+                self._environments.get(version_set).snapshot(folder, self._arguments)
+            self._loaded[version_set] = load(folder)
+        return self._loaded[version_set]
 
 
 def bisect(
@@ -72,7 +70,7 @@ def bisect(
     bad: str,
     command: Sequence[str],
     fact: str | None,
-    ports: Sequence[str],
+    arguments: Sequence[str],
     environments: Environments,
     format: Format,
     output: Path,
@@ -84,7 +82,7 @@ def bisect(
         bad: a later one.
         command: judges a set, in its environment; empty with a fact.
         fact: a kind of change, by which sets are judged; None with a command.
-        ports: the ports to look at; all, if it is empty.
+        arguments: of `trigru snapshot`: the ports or the tests to look at.
         environments: of the version sets.
         format: of what is printed.
         output: the folder that keeps snapshots.
@@ -96,7 +94,9 @@ def bisect(
     good_set, bad_set = read_set(good), read_set(bad)
     if (good_set.day is None) != (bad_set.day is None):
         raise InputError("GOOD and BAD have to be both days, or both versions.")
-    snapshots = SnapshotJudge(environments, output, ports, good_set, fact or "")
+    if command:
+        arguments = tests_of(command)
+    snapshots = SnapshotJudge(environments, output, arguments, good_set, fact or "")
 
     def judge(version_set: VersionSet) -> bool | None:
         verdict = None
@@ -116,8 +116,9 @@ def bisect(
     with answered(format, "trigru bisect"):
         culprit = search(good_set, bad_set, judge, resolve, environments.releases)
 
+    kinds = FAILING if fact is None else (fact,)
     changes: list[Change] = []
-    if fact is not None:
+    if fact is not None or arguments:
         for change in snapshots.changes(culprit.good, culprit.bad):
             if change.kind != "better":
                 changes.append(change)
@@ -128,10 +129,10 @@ def bisect(
     if format != "text":
         findings = [finding_of(change) for change in changes]
         typer.echo(written(format, "trigru bisect", answer, findings))
-    elif fact is None:
+    elif fact is None and not arguments:
         show_lines(answer)
     else:
-        show_lines([*answer, "", *change_lines(changes, (fact,))])
+        show_lines([*answer, "", *change_lines(changes, kinds)])
 
 
 #: What is said of a set that is good, bad, or cannot be judged.
@@ -151,6 +152,17 @@ def answer_lines(culprit: Culprit, judged_by: str) -> list[str]:
         number, names = len(culprit.skipped), "; ".join(culprit.skipped)
         lines.append(f"{number} could not be judged: {names}")
     return lines
+
+
+def tests_of(command: Sequence[str]) -> list[str]:
+    """The tests that a command of pytest runs; empty if they are not one file.
+
+    >>> tests_of(["pytest", "-q", "tests/test_model.py"]), tests_of(["make", "test"])
+    (['tests/test_model.py'], [])
+    """
+    files = [word for word in command[1:] if ".py" in word]
+    is_pytest = Path(command[0]).name == "pytest"
+    return files if is_pytest and len(files) == 1 else []
 
 
 def judge_by_command(

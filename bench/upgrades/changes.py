@@ -5,9 +5,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from ..reporting.numbers import count
 from ..results.machine import machine_differences
+from .differences import how_different
 from .installed import edited_files
 from .program_changes import compare_costs, compare_programs
-from .record import KINDS, PARTS_OF, Change, Snapshot, Subject, Warned
+from .record import ARGUMENTS, KINDS, PARTS_OF, Change, Snapshot, Subject, Warned
 from .signatures import signature_changes
 from .snapshot_file import Loaded
 from .subject_pairs import Row, SubjectPair, differing, first_of_each, only_in
@@ -21,7 +22,8 @@ def compare_snapshots(old: Loaded, new: Loaded) -> list[Change]:
     """Every change, causes first.
 
     Of one kind, those of JAX's and the frameworks' parts come first, of which ports are
-    made. What only one of the two looked at is no change.
+    made. What only one of the two looked at is no change. A user's call with other
+    arguments is one change.
     """
     new_subjects = {subject.name: subject for subject in new.snapshot.subjects}
     arrays = {**old.arrays, **new.arrays}
@@ -32,6 +34,10 @@ def compare_snapshots(old: Loaded, new: Loaded) -> list[Change]:
         if subject.name in new_subjects:
             later = new_subjects[subject.name]
             pair = SubjectPair(subject, later, arrays, same_python, same_kernels)
+            other_arguments = _other_arguments(pair)
+            if other_arguments is not None:
+                changes.append(other_arguments)
+                continue
             for compare in COMPARISONS:
                 changes.extend(compare(pair))
     changes.extend(edited_files(old.snapshot, new.snapshot))
@@ -44,6 +50,22 @@ def compare_snapshots(old: Loaded, new: Loaded) -> list[Change]:
         return kinds.index(change.kind), place
 
     return sorted(changes, key=rank)
+
+
+def _other_arguments(pair: SubjectPair) -> Change | None:
+    """A change if a user's call has got other arguments, such as other parameters that
+    a library drew for them.
+    """
+    old = pair.old.observations.get(ARGUMENTS)
+    new = pair.new.observations.get(ARGUMENTS)
+    if old is None or new is None or old == new:
+        return None
+    how = "others than in the snapshot"
+    for name, (before, after) in pair.moved_arrays(old.results, new.results).items():
+        how = f"{name} is another one, {how_different(before, after)}"
+        break
+    text = f"{how}; so nothing is compared"
+    return pair.change("function", ARGUMENTS, "", text)
 
 
 def reservations(old: Snapshot, new: Snapshot) -> list[str]:
@@ -99,7 +121,8 @@ def compare_lacking(pair: SubjectPair) -> Iterator[Change]:
     for row in pair.rows:
         for lacking, reason in row.new.lacks.items():
             if lacking not in row.old.lacks and lacking != "evaluation":
-                yield pair.change("broken", f"{row.name}: {lacking}", "had", reason)
+                what = pair.what(row, lacking)
+                yield pair.change("broken", what, "", reason)
 
 
 def compare_trees(pair: SubjectPair) -> Iterator[Change]:
@@ -202,11 +225,13 @@ def _leaf_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     old, new = row.old.leaves, row.new.leaves
     lost = ", ".join(only_in(old, new))
     added = ", ".join(only_in(new, old))
-    if lost or added:
-        what = f"{row.name}: leaves"
+    if not old and added:  # it had no tree before, as modules of NNX once had none
+        yield pair.change("better", pair.what(row, "leaves"), "", added)
+    elif lost or added:
+        what = pair.what(row, "leaves")
         yield pair.change("tree", what, lost or "none", added or "none")
     elif list(old) != list(new):
-        what = f"{row.name}: order of the leaves"
+        what = pair.what(row, "order of the leaves")
         yield pair.change("tree", what, ", ".join(old), ", ".join(new))
     for path, before, after in differing(old, new):
-        yield pair.change("tree", f"{row.name}: leaf {path}", before, after)
+        yield pair.change("tree", pair.what(row, f"leaf {path}"), before, after)

@@ -16,6 +16,7 @@ from .installed import unexplained_files
 from .record import FACTS, FAILING, Snapshot
 from .snapshot import take_snapshot, take_snapshot_of_models
 from .snapshot_file import Loaded
+from .user_tests import is_of_tests, take_snapshot_of_tests
 from .version_sets import with_candidates
 from .words import change_lines, change_table, files_line, files_table, finding_of
 
@@ -117,6 +118,9 @@ def take_now(
     if not _is_of_models(names):
         take_snapshot(folder, names, programs)
         return
+    if is_of_tests(names[0]):
+        take_snapshot_of_tests(folder, names[0])
+        return
     models, inputs = read_models(names[0])
     take_snapshot_of_models(folder, names[0], models, inputs)
 
@@ -151,23 +155,19 @@ def _frameworks(snapshot: Snapshot) -> list[str]:
 
 
 def _is_of_models(names: Sequence[str]) -> bool:
-    """Whether a snapshot is of the models of a file, which may be run again.
+    """Whether a snapshot is of the models or tests of a file, which may be run again.
 
     Raises an InputError if it is of nothing that can be looked at again.
     """
-    listed = ", ".join(names)
-    if any(name.endswith(".py") for name in names):
-        here = Path.cwd().resolve()
-        is_below = Path(names[0]).resolve().is_relative_to(here)
-        if len(names) > 1 or not is_below:
-            raise InputError(
-                f"OLD is of {listed}, not below this folder, and is not run since OLD "
-                "says so. Take the newer one yourself: trigru snapshot FILE -o NEW, "
-                "then trigru diff OLD NEW."
-            )
-        return True
-    if set(names).isdisjoint(port_names()):
+    if set(names) <= set(port_names()):
+        return False
+    path = Path(names[0].partition("::")[0]).resolve()
+    is_below = path.is_relative_to(Path.cwd().resolve())
+    if len(names) > 1 or not is_below:
+        listed = ", ".join(names)
         raise InputError(
-            f"OLD is of {listed}, and of no port: the test that took it compares it."
+            f"OLD is of {listed}, not below this folder, and is not run since OLD "
+            "says so. Take the newer one yourself: trigru snapshot FILE -o NEW, "
+            "then trigru diff OLD NEW."
         )
-    return False
+    return True

@@ -11,6 +11,8 @@ from ...common.equality.measurement import SAME_BOUND
 #: In no dtype may two results of one function be farther apart, relative to the largest
 #: number: as many units in the last place as in float64 would exceed half precision.
 LARGEST_BOUND = 0.1
+#: A larger relative difference shows in the five digits of a number.
+SEEN_IN_DIGITS = 1e-4
 #: So many units in the last place are told as such.
 FEW_ULPS = 64
 
@@ -95,7 +97,8 @@ def how_different(old: np.ndarray, new: np.ndarray) -> str:
     share = relative_difference(old, new)
     if units <= FEW_ULPS:
         return f"by {units:.0f} unit{'s' if units >= 2 else ''} in the last place"
-    if share <= bound_of(old.dtype):
+    is_seen_in_digits = old.size == 1 and share > SEEN_IN_DIGITS
+    if share <= bound_of(old.dtype) and not is_seen_in_digits:
         return f"by {share:.1e} of the largest number"
 
     old, new = _reals(old).ravel(), _reals(new).ravel()

@@ -23,6 +23,7 @@ from .changes import compare_snapshots
 from .environments import EnvironmentFailedError, Environments
 from .record import Change, Snapshot, SnapshotError
 from .snapshot_file import Loaded, load
+from .user_tests import are_of_tests
 from .version_sets import SUBJECTS, VersionSet, days_between, read_set
 
 #: The version of the format. It rises with each field that is added, renamed or lost.
@@ -215,8 +216,8 @@ def _is_kept(
     """Whether a row of before is what is asked for now."""
     if (row.python, row.arguments) != (wanted.python, wanted.arguments):
         return False
-    if version_set.has_sources:
-        return False
+    if version_set.has_sources or are_of_tests(row.arguments):
+        return False  # other code may stand there now
     if row.reason or not row.versions:
         return row.lasting
     with suppress(SnapshotError):

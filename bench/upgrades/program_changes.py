@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from .record import WARM_CALLS, Change, Cost, Observation, Program
-from .subject_pairs import SubjectPair, first_of_each, is_gradient
+from .subject_pairs import Row, SubjectPair, first_of_each, is_gradient
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def compare_programs(pair: SubjectPair) -> Iterator[Change]:
             continue
         # with other parameters, it keeps and computes something else
         if _gradients(row.old) == _gradients(row.new):
-            yield from _growth_changes(pair, row.name, old, new)
-        yield from _program_changes(pair, row.name, old, new)
+            yield from _growth_changes(pair, row, old, new)
+        yield from _program_changes(pair, row, old, new)
 
 
 def compare_costs(pair: SubjectPair) -> Iterator[Change]:
@@ -82,7 +82,7 @@ def _gradients(observation: Observation) -> set[str]:
 
 
 def _growth_changes(
-    pair: SubjectPair, where: str, old: Program, new: Program
+    pair: SubjectPair, row: Row, old: Program, new: Program
 ) -> Iterator[Change]:
     for growth in GROWTHS:
         before, after = getattr(old, growth.field), getattr(new, growth.field)
@@ -92,13 +92,13 @@ def _growth_changes(
             continue
         if after > before or growth.tells_less:
             kind = growth.kind if after > before else "better"
-            what = f"{where}: {growth.words}"
+            what = pair.what(row, growth.words)
             unit = growth.unit
             yield pair.change(kind, what, f"{before}{unit}", f"{after}{unit}")
 
 
 def _program_changes(
-    pair: SubjectPair, where: str, old: Program, new: Program
+    pair: SubjectPair, row: Row, old: Program, new: Program
 ) -> Iterator[Change]:
     old_counts: list[str] = []
     new_counts: list[str] = []
@@ -109,9 +109,9 @@ def _program_changes(
             new_counts.append(f"{words} {after}")
     if old_counts:
         counts = ", ".join(old_counts), ", ".join(new_counts)
-        yield pair.change("program", where, *counts)
+        yield pair.change("program", row.name, *counts)
     elif old.fingerprint != new.fingerprint:
-        yield pair.change("program", where, "", "the same counts of operations")
+        yield pair.change("program", row.name, "", "the same counts of operations")
 
 
 def _has_same_leaves(pair: SubjectPair) -> bool:

@@ -12,7 +12,7 @@ from ..results.build import Count
 from ..results.machine import Machine
 
 #: The version of this format. It rises with each field that is added, renamed or lost.
-SCHEMA = 10
+SCHEMA = 11
 
 #: What a change can be, causes before what follows from them, and what it means.
 KINDS = {
@@ -47,6 +47,8 @@ PARTS_OF = {
     "nnx": "nnx's parts",
     "equinox": "equinox's parts",
 }
+#: The observation of a user's model under which stands what it was called with.
+ARGUMENTS = "the arguments"
 #: What may be lacking of a user's call, and what is compared then.
 LACKING = {
     "gradient": "It has no gradient: values alone are compared.",

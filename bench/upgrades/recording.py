@@ -23,12 +23,10 @@ from ...common.program import equations, is_key
 from ...common.program.model import CALL, Model, is_float
 from .noticing import noticed, reason_of, survived
 from .observing import pulled_back
-from .record import Observation, Program, Subject
+from .record import ARGUMENTS, Observation, Program, Subject
 from .snapshot_file import ArrayStore
 from .trails import evaluated
 
-#: The observation of a user's model under which stands what it was called with.
-ARGUMENTS = "the arguments"
 #: A program with more equations is not compiled twice to see how it is rounded.
 MOST_COMPILED_TWICE = 1000
 #: So many units in the last place of the largest number may be rounding between two
@@ -211,9 +209,9 @@ def _record_traced(
     if with_gradient:
         for name in arrays.names_of_params():
             names.append(f"gradient by {name}")
+    number_of_equations = sum(1 for _ in equations(closed.jaxpr))
     observation.program = Program(
-        equations=sum(1 for _ in equations(closed.jaxpr)),
-        kept_bytes=arrays.kept_bytes,
+        equations=number_of_equations, kept_bytes=arrays.kept_bytes
     )
 
     exact: dict[str, np.ndarray] = {}
@@ -241,7 +239,7 @@ def _record_traced(
     observation.leaves |= _dtypes_and_shapes(of_results)
 
     if observation.random_bits:  # the evaluation has other draws
-        if observation.program.equations > MOST_COMPILED_TWICE:
+        if number_of_equations > MOST_COMPILED_TWICE:
             return
         with compiled_quickly():
             outputs = jax.jit(run)(*arrays.reals)

@@ -87,16 +87,25 @@ def is_snapshot(folder: Path) -> bool:
 
 def save(folder: Path, snapshot: Snapshot, arrays: Arrays) -> None:
     """Write a snapshot into a folder, whole or not at all. Other files there stay."""
-    write_whole(folder / FILE, encode(arrays, snapshot))
+    save_file(folder / FILE, snapshot, arrays)
+
+
+def save_file(path: Path, snapshot: Snapshot, arrays: Arrays) -> None:
+    """Write a snapshot as one file, whole or not at all."""
+    write_whole(path, encode(arrays, snapshot))
 
 
 def load(folder: Path) -> Loaded:
-    """Read a snapshot from a folder.
+    """Read a snapshot from a folder, as `load_file` does."""
+    return load_file(folder / FILE)
+
+
+def load_file(path: Path) -> Loaded:
+    """Read a snapshot.
 
     Raises:
         SnapshotError: it is not there, was changed, or its parts do not fit together.
     """
-    path = folder / FILE
     with refusing(path, SnapshotError, ADVICE):
         arrays, record = decode(read_whole(path, MOST_BYTES))
         snapshot = json_files.decode(record, Snapshot, SCHEMA)

@@ -1,18 +1,24 @@
 """One subject in two snapshots: what both observed, and the line where they part."""
 
+import re
 from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
 from msgspec.structs import replace
 
+from ...common.program.model import CALL
 from ..reporting.numbers import count
 from ..results.grouping import grouped
-from .record import ArrayNames, Change, Observation, Subject
+from .record import ARGUMENTS, ArrayNames, Change, Observation, Subject
 from .snapshot_file import Arrays
 from .trails import Parting
 
 Value = TypeVar("Value")
+
+#: The beginning of a result's name that a user has no need of, as of
+#: "result['losses'][2]" or "result: params['w'] afterwards".
+_OF_RESULT = re.compile(r"^result(?:: |\.|\['(\w+)'\])")
 
 
 class Row:
@@ -46,8 +52,10 @@ class SubjectPair:
         #: Whether both ran on the same device by the same jaxlib.
         self.same_kernels = same_kernels
         self.rows: list[Row] = []
+        #: Whether it is a model or a function of a user's own.
+        self.is_of_user = ARGUMENTS in old.observations
         for name, observation in old.observations.items():
-            if name in new.observations:
+            if name in new.observations and name != ARGUMENTS:
                 self.rows.append(Row(name, observation, new.observations[name]))
         self._partings: dict[str, Parting | None] = {}
 
@@ -56,6 +64,19 @@ class SubjectPair:
     ) -> Change:
         """A change of this subject."""
         return Change(kind, self.new.name, what, old, new, line)
+
+    def what(self, row: Row, fact: str, how: str = "") -> str:
+        """A fact of a row in words. A user's call has its own names alone.
+
+        Args:
+            row: of this pair.
+            fact: such as a result, by its name.
+            how: the row was seen, as " in float64".
+        """
+        if not self.is_of_user:
+            return f"{row.name}{how}: {fact}"
+        told = _OF_RESULT.sub(lambda match: match[1] or "", fact)
+        return told if row.name == CALL else f"{row.name}: {told}"
 
     def line(
         self, row: Row, old: np.ndarray | None = None, new: np.ndarray | None = None
@@ -119,4 +140,4 @@ def only_in(names: Iterable[str], others: Collection[str]) -> list[str]:
 
 def is_gradient(name: str) -> bool:
     """Whether the result of this name is a gradient."""
-    return name.startswith("gradient of")
+    return name.startswith("gradient ")

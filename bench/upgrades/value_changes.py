@@ -1,7 +1,7 @@
 """Changes of numbers between two snapshots: results, gradients, drawn parameters."""
 
 import re
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Mapping
 
 import ml_dtypes
 import numpy as np
@@ -36,6 +36,8 @@ ROUNDED_AGAIN = 10.0
 FEW_UNITS = 32
 #: What stands after the name of a program that was evaluated in float64.
 IN_FLOAT64 = " in float64"
+#: Arrays of two snapshots that are not alike, by their name.
+Moved = Mapping[str, tuple[np.ndarray, np.ndarray]]
 #: The beginning of a result's name: the entry of a row that has many.
 _ENTRY = re.compile(r"result\['.*?'\]|[^\]]*")
 
@@ -74,7 +76,7 @@ def compare_draws(pair: SubjectPair) -> Iterator[Change]:
 def _changes_of_row(pair: SubjectPair, row: Row) -> Iterator[Change]:
     exact_changes = list(_exact_changes(pair, row))
     yield from exact_changes
-    if not row.old.rounding and not row.old.random_bits:
+    if not pair.is_of_user:
         yield from _call_changes(pair, row)
         return
     is_other_function = any(change.kind == "function" for change in exact_changes)
@@ -87,8 +89,7 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     if not _was_evaluated(row.old) or not _was_evaluated(row.new):
         return
     old, new = row.old.exact_results, row.new.exact_results
-    where = f"{row.name}{IN_FLOAT64}"
-    renamed = list(_name_changes(pair, row, where, old, new))
+    renamed = list(_name_changes(pair, row, IN_FLOAT64, old, new))
     if renamed:
         yield from renamed
         return
@@ -96,7 +97,7 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     moved = pair.moved_arrays(old, new)
     noise = _noise_of_gradients(pair, old)
     noise_of_all = 0.0
-    if row.old.rounding:  # moments of a gradient that is zero are noise as it is
+    if pair.is_of_user:  # moments of a gradient that is zero are noise as it is
         noise_of_all = noise_of(pair.arrays[name] for name in old.values())
     excess: dict[str, float] = {}
     for name, (before, after) in moved.items():
@@ -110,9 +111,9 @@ def _exact_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
         line = pair.line(row, *moved[name])
         by_line.setdefault(line, []).append(name)
     for line, names in by_line.items():
-        yield _other_function(pair, where, names, moved, line)
+        yield _other_function(pair, row, IN_FLOAT64, names, moved, line)
     if moved and not others:
-        yield _other_bits(pair, row, where, excess, moved)
+        yield _other_bits(pair, row, IN_FLOAT64, excess, moved)
 
 
 def _user_call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
@@ -139,14 +140,14 @@ def _user_call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     others = _others_to_tell(excess)
     if not others:
         if moved:
-            yield _other_bits(pair, row, row.name, excess, moved)
+            yield _other_bits(pair, row, "", excess, moved)
         return
     if row.old.random_bits != row.new.random_bits:
         before, after = moved[others[0]]
-        what = f"{row.name}: {others[0]}{and_more(len(others), 'result')}"
+        what = pair.what(row, others[0]) + and_more(len(others), "result")
         yield pair.change("draws", what, "", distribution_change(before, after))
         return
-    yield _other_function(pair, row.name, others, moved, pair.line(row))
+    yield _other_function(pair, row, "", others, moved, pair.line(row))
 
 
 def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
@@ -166,28 +167,28 @@ def _call_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
 
     others = _others_to_tell(excess)
     if others:
-        yield _other_function(pair, row.name, others, moved, pair.line(row))
+        yield _other_function(pair, row, "", others, moved, pair.line(row))
     elif moved:
-        yield _other_bits(pair, row, row.name, excess, moved)
+        yield _other_bits(pair, row, "", excess, moved)
 
 
 def _renamed_results(pair: SubjectPair, row: Row) -> list[Change]:
     """A change if the results of a call have other names."""
     old_names = [*row.old.results, *row.old.texts]
     new_names = [*row.new.results, *row.new.texts]
-    return list(_name_changes(pair, row, row.name, old_names, new_names))
+    return list(_name_changes(pair, row, "", old_names, new_names))
 
 
 def _text_changes(pair: SubjectPair, row: Row) -> Iterator[Change]:
     """The changes of a call's results that are texts."""
     for name, before, after in differing(row.old.texts, row.new.texts):
-        yield pair.change("function", f"{row.name}: {name}", before, after)
+        yield pair.change("function", pair.what(row, name), before, after)
     for name, before in row.old.texts.items():
         if name in row.new.results:
-            yield pair.change("function", f"{row.name}: {name}", before, "numbers")
+            yield pair.change("function", pair.what(row, name), before, "numbers")
     for name, after in row.new.texts.items():
         if name in row.old.results:
-            yield pair.change("function", f"{row.name}: {name}", "numbers", after)
+            yield pair.change("function", pair.what(row, name), "numbers", after)
 
 
 def _was_called(observation: Observation) -> bool:
@@ -204,7 +205,7 @@ def _was_evaluated(observation: Observation) -> bool:
 def _name_changes(
     pair: SubjectPair,
     row: Row,
-    where: str,
+    how: str,
     old: Collection[str],
     new: Collection[str],
 ) -> Iterator[Change]:
@@ -216,7 +217,7 @@ def _name_changes(
     lost = ", ".join(filter(counts, only_in(old, new)))
     added = ", ".join(filter(counts, only_in(new, old)))
     if lost or added:
-        what = f"{where}: results"
+        what = pair.what(row, "results", how)
         yield pair.change("function", what, lost or "none", added or "none")
 
 
@@ -244,28 +245,43 @@ def _entry_of(name: str) -> str:
 
 def _other_function(
     pair: SubjectPair,
-    where: str,
+    row: Row,
+    how: str,
     names: list[str],
-    moved: dict[str, tuple[np.ndarray, np.ndarray]],
+    moved: Moved,
     line: str,
 ) -> Change:
-    what = f"{where}: {names[0]}{and_more(len(names), 'result')}"
-    how = how_different(*moved[names[0]])
-    return pair.change("function", what, "", how, line)
+    """A change that tells of a single number, such as a loss, if there is one."""
+    singles = [name for name in names if moved[name][0].size == 1]
+    name = singles[0] if singles else names[0]
+    what = pair.what(row, name, how) + and_more(len(names), "result")
+    difference = how_different(*moved[name])
+    if singles and pair.is_of_user:
+        difference = _difference_of_users(pair, row, name) or difference
+    return pair.change("function", what, "", difference, line)
+
+
+def _difference_of_users(pair: SubjectPair, row: Row, name: str) -> str:
+    """How a number that a user has got differs; "" if its digits do not show that."""
+    as_called = pair.moved_arrays(row.old.results, row.new.results)
+    if name not in as_called or excess_of(*as_called[name]) <= 1:
+        return ""
+    return how_different(*as_called[name])
 
 
 def _other_bits(
     pair: SubjectPair,
     row: Row,
-    where: str,
+    how: str,
     excess: dict[str, float],
-    moved: dict[str, tuple[np.ndarray, np.ndarray]],
+    moved: Moved,
 ) -> Change:
     worst = max(excess, key=lambda name: excess[name])
-    how = "no more than the largest gradient is rounded"
+    difference = "no more than the largest gradient is rounded"
     if excess[worst]:
-        how = how_different(*moved[worst])
-    return pair.change("bits", f"{where}: {worst}", "", how, pair.line(row))
+        difference = how_different(*moved[worst])
+    what = pair.what(row, worst, how)
+    return pair.change("bits", what, "", difference, pair.line(row))
 
 
 def _noise_of_gradients(pair: SubjectPair, names: ArrayNames) -> float:

@@ -7,12 +7,19 @@ from ..reporting.console import Prose, Section, Words
 from ..reporting.findings import Finding
 from ..reporting.numbers import count
 from ..results.grouping import grouped
-from .record import KINDS, Change
+from .record import KINDS, Change, Snapshot
+from .subject_pairs import and_more
+from .version_sets import SUBJECTS
 
 #: The most lines about changes on a screen, which has twenty with what stands around.
 MOST_LINES = 15
 LONGEST = 160  # characters of the text of one thing in a line
 MOST_NAMES = 4  # ports and parts that a line names
+#: The most causes that the message of a test tells, and their order.
+MOST_CAUSES = 3
+ORDER_IN_TEST = ("broken", "function", "draws", *KINDS)
+#: What stands before a line of code that is no longer run.
+BEFORE = "before: "
 #: The most files that a line names of a package, and of one that has more of them.
 MOST_FILES, OF_MANY = 5, 2
 
@@ -59,6 +66,64 @@ def change_lines(
             lines.append(f"    {at}{place}")
             room -= 1
     return lines
+
+
+def failure_lines(changes: Sequence[Change], fail_on: Collection[str]) -> list[str]:
+    """What changed for the user of one test: the first line is the message.
+
+    What raises comes first, then results, then what follows from them.
+    """
+    failing = [change for change in changes if change.kind in fail_on]
+    failing.sort(key=lambda change: ORDER_IN_TEST.index(change.kind))
+
+    def cause(change: Change) -> tuple[str, str]:
+        line = _line_now(change)
+        return change.kind, line or f"{change.what} {change.line}"
+
+    groups = list(grouped(failing, cause).values())
+    lines: list[str] = []
+    for group in groups[:MOST_CAUSES]:
+        first = group[0]
+        lines.append(f"{_in_words(first)}  [{first.kind}]")
+        line = _line_now(first)
+        if line:
+            others = and_more(len(group), "change")
+            lines.append(f"    at {line}{others}")
+        elif first.line:
+            lines.append(f"    no longer at {first.line.removeprefix(BEFORE)}")
+    if len(groups) > MOST_CAUSES:
+        left = Counter(group[0].kind for group in groups[MOST_CAUSES:])
+        lines.append(f"and {counts_in_words(left)} more")
+    return lines
+
+
+def _line_now(change: Change) -> str:
+    """The line of code that makes a change, where there still is one."""
+    if change.line.startswith(BEFORE):
+        return ""
+    return change.line.partition(f"; {BEFORE}")[0]
+
+
+def moved_versions(old: Snapshot, new: Snapshot) -> str:
+    """The versions of both snapshots that differ; where none does, those of both."""
+    before, after = old.machine.versions, new.machine.versions
+    moved = [name for name in sorted(after) if before.get(name) != after[name]]
+    moved = [name for name in moved if name != "trigru"] or moved
+    if not moved:
+        return f"The versions have not changed: {versions_in_words(new)}."
+    then = ", ".join(f"{name} {before.get(name, 'none')}" for name in moved)
+    now = ", ".join(f"{name} {after[name]}" for name in moved)
+    return f"Recorded with {then}. Now: {now}."
+
+
+def versions_in_words(snapshot: Snapshot) -> str:
+    """The versions of Python and of the frameworks."""
+    words: list[str] = []
+    versions = snapshot.machine.versions
+    for name in ("python", *SUBJECTS):
+        if name in versions:
+            words.append(f"{name} {versions[name]}")
+    return ", ".join(words)
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:
