@@ -162,6 +162,11 @@ def _is_of_models(names: Sequence[str]) -> bool:
     if set(names) <= set(port_names()):
         return False
     path = Path(names[0].partition("::")[0]).resolve()
+    if path.suffix != ".py" and not path.exists():
+        raise InputError(
+            f"OLD is of {', '.join(names)}, and of no port: the test that took it "
+            "compares it."
+        )
     is_below = path.is_relative_to(Path.cwd().resolve())
     if len(names) > 1 or not is_below:
         listed = ", ".join(names)

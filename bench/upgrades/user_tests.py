@@ -14,6 +14,7 @@ from .installed import snapshot_of
 from .record import Snapshot, Subject
 from .snapshot_file import load_file, save
 
+STDERR = 2  # its file descriptor
 #: What pytest returns where all tests passed, and where some failed.
 PASSED, FAILED = 0, 1
 
@@ -71,7 +72,7 @@ def take_snapshot_of_tests(folder: Path, tests: str) -> Snapshot:
 
 
 def _run_pytest(tests: str, folder: str) -> int:
-    """The exit code of pytest, whose output is on stderr."""
+    """The exit code of pytest, whose output goes to stderr."""
     options = ["-q", "-p", "no:cacheprovider", f"--trigru-record={folder}"]
     command = [sys.executable, "-m", "pytest", tests, *options]
-    return subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    return subprocess.run(command, stdout=STDERR, check=False).returncode
