@@ -162,7 +162,7 @@ def _is_of_models(names: Sequence[str]) -> bool:
     if set(names) <= set(port_names()):
         return False
     path = Path(names[0].partition("::")[0]).resolve()
-    if path.suffix != ".py" and not path.exists():
+    if path.suffix != ".py":
         raise InputError(
             f"OLD is of {', '.join(names)}, and of no port: the test that took it "
             "compares it."
