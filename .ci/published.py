@@ -320,6 +320,8 @@ def fastest() -> str:
 
 def _fastest_cell(ranking: Ranking) -> str:
     cell = f"**{', '.join(map(name_of, ranking.best))}**"
+    if ranking.leader is not None:
+        cell = f"{cell} {_whole(format_time(ranking.time_s(ranking.leader)))}"
     slower = []
     for port, d in ranking.slower.items():
         slower.append(f"{name_of(port)} {factor_text(d.comparison)}")

@@ -72,8 +72,9 @@ def _sentences(situation: Situation) -> list[str]:
             f"than {hidden} do not show. Run it again on an idle one."
         ]
     if _calling_matters_more(rows):
+        names = listed(map(name_of, _with_two_calls(rows)))
         sentences.append(
-            "How you call the model matters more than which framework you use."
+            f"How you call {names} matters more than which framework you use."
         )
     for label in COMPARED:
         of_label = [row for row in rows if _compares(row, label)]
@@ -160,6 +161,17 @@ def _noise(rows: Sequence[AnswerRow]) -> list[str]:
     return [
         f"The machine was busy{place}: differences of less than {hidden} do not show."
     ]
+
+
+def _with_two_calls(rows: Sequence[AnswerRow]) -> list[str]:
+    """The ports whose documented call is another one than their functional call."""
+    ports = {}
+    for row in rows:
+        functional = row.rankings[FUNCTIONAL].benchmarks
+        for port, b in row.rankings[DOCUMENTED].benchmarks.items():
+            if functional.get(port) is not b:
+                ports[port] = None
+    return list(ports)
 
 
 def _calling_matters_more(rows: Sequence[AnswerRow]) -> bool:

@@ -49,7 +49,7 @@ def test_the_fastest_and_how_many_times_as_long_the_others_take():
     assert called == (
         f"{CALLED}no difference was found between linen, NNX and Equinox."
     )
-    assert matters.startswith("How you call the model matters more")
+    assert matters.startswith("How you call NNX and Equinox matters more than")
 
 
 def test_several_that_cannot_be_told_apart():
