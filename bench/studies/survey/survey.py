@@ -47,6 +47,8 @@ again.
   computes in float32 whatever it is given.
 - **Took** is the time on the CPU for the whole comparison, with the peak memory of the
   process. The machine was busy.
+- A verdict that is **not checked** may be wrong. The pairs were compared one by one on
+  2026-12-03, some before the comparison had its last changes.
 
 | model | parameters | verdict | checked | took |
 | --- | ---: | --- | --- | ---: |
@@ -110,8 +112,8 @@ def _limit() -> None:
 def page(records: list[dict[str, Any]]) -> str:
     """The page on all records."""
     counts = Counter(VERDICTS[record["verdict"]] for record in records)
-    words = [f"{count} are {verdict}" for verdict, count in counts.most_common()]
-    verdicts = f"The verdicts: {', '.join(words).replace('are cannot', 'cannot')}."
+    words = [f"{verdict}: {count}" for verdict, count in counts.most_common()]
+    verdicts = f"The verdicts: {', '.join(words)}."
     text = HEAD.format(count=len(records), verdicts=verdicts)
     ordered = sorted(records, key=lambda record: (record["kind"], record["title"]))
     text += "".join(map(_row, ordered))
