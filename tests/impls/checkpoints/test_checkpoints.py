@@ -419,7 +419,7 @@ def test_a_tensor_that_repeats_the_numbers_of_a_file_is_refused(tmp_path):
         tree[name] = torch.ones(()).expand(shape)
     packed = io.BytesIO()
     torch.save(tree, packed)
-    message = "has a tensor of 12000000 bytes, more than the file"
+    message = r"has a tensor of \d+ bytes, more than the file"
     require_refused(tmp_path / "p.pt", packed.getvalue(), message)
 
 
