@@ -12,7 +12,8 @@ from .sizes import in_words
 
 HOW_CHOSEN = (
     "Of calls that take about as long, it is the one that changes least in your code. "
-    "f(model, x) is a function of yours that calls the model."
+    "f(model, x) is a function of yours that calls the model. What else it takes, such "
+    "as a state, is passed beside x."
 )
 
 

@@ -72,20 +72,22 @@ def _show_exceptional_tables(answer: Answer) -> None:
 
 
 def answer_screen(answer: Answer, *, details: bool = False) -> Iterator[RenderableType]:
-    """The parts of the screen: warnings, sentences, tables, and what to write."""
+    """The parts of the screen.
+
+    They are warnings, what is compared, sentences with the result, tables, and what to
+    write.
+    """
     yield from _paragraphs(warnings(answer))
     yield paragraph(f"{title_of(answer)}: {measured_on(answer.run)}.")
     yield ""
+    yield from _paragraphs(compared_lines(answer))
     for situation in told(answer):
         yield paragraph(f"{situation.subject} ({situation.loop})", bold=True)
         for sentence in situation.sentences:
             yield paragraph(sentence, indent=2)
         yield ""
-    for line in compared_lines(answer):
-        yield paragraph(line)
-    yield ""
-    yield terminal(answer_tables(answer))
     yield from _paragraphs(sure_lines(answer))
+    yield terminal(answer_tables(answer))
 
     written = what_to_write(answer)
     if written is not None:

@@ -34,13 +34,13 @@ def in_words(row: AnswerRow | Arm) -> str:
 
 
 def where(chosen: Sequence[AnswerRow], rows: Sequence[AnswerRow]) -> str:
-    """What tells the chosen ones among rows, as "with 8 and 200 units"."""
+    """What tells the chosen ones among rows, in their order: "with 8 and 200 units"."""
     workloads = {id(row): get_workload(row.workload) for row in rows}
     size = _telling_apart(list(workloads.values()))
     if size is None:
         return f"with {listed([in_words(row) for row in chosen])}"
-    numbers = sorted(getattr(workloads[id(row)], size) for row in chosen)
-    noun = count(numbers[-1], SIZES[size]).partition(" ")[2]
+    numbers = [getattr(workloads[id(row)], size) for row in chosen]
+    noun = count(max(numbers), SIZES[size]).partition(" ")[2]
     return f"with {listed(map(str, numbers))} {noun}"
 
 
