@@ -286,6 +286,19 @@ def _gradient_once(port, model, task):
     return functional_program(port, model, task, jit=jit)
 
 
+def _first_length(port, model, task):
+    """A program that takes each sequence to be as long as the first one."""
+    program = functional_program(port, model, task)
+    lengths = []
+
+    def call(x, *others):
+        lengths.append(x.shape[-2])
+        late = jnp.arange(x.shape[-2]) >= lengths[0]  # (T,)
+        return program.call(jnp.where(late[:, None], 0, x), *others)
+
+    return replace(program, call=call)
+
+
 class LeavesSettings(PurePort):
     def make(self, config, key):
         np.random.seed(0)
@@ -518,6 +531,12 @@ FAULTS = (
         "a gradient program gives up its model",
         "styles",
         styled(_gradient_once),
+    ),
+    Fault(
+        "first-length",
+        "a program that was built with a short sequence leaves out later steps",
+        "styles",
+        styled(_first_length),
     ),
     Fault("settings-left", "NumPy's random state is set", "life", LeavesSettings()),
     Fault(

@@ -436,9 +436,20 @@ def _whole(
 
 
 def _again(case: Case, port: Port, model: Any, *passed: Array) -> Answers:
-    """The sequence in one call, after another such call."""
+    """The sequence in one call, after a call of one time step and a call like it."""
+    _whole(case, port, model, *_first_step(passed))
     _whole(case, port, model, *passed)
     return _whole(case, port, model, *passed)
+
+
+def _first_step(passed: Sequence[Array]) -> Passed:
+    """The arguments of a call with the first time step alone."""
+    x, carry, lengths, resets = passed
+    if lengths is not None:
+        lengths = jnp.clip(lengths, max=1)
+    if resets is not None:
+        resets = resets[..., :1]
+    return x[..., :1, :], carry, lengths, resets
 
 
 def _chunks(
@@ -551,17 +562,19 @@ class _StyledCall:
         if self._program is None:
             self._program = self._build(model, passed)
         program, phase = self._program, self._case.phase
-        x, *others = [array for array in passed if array is not None]
         if phase == "step":
-            return _step_by_step(program, x, others[0])
+            return _step_by_step(program, passed[0], passed[1])
         if self._case.entry == "again" and phase != "train_step":
-            self._call(program, x, targets, others)
-        return self._call(program, x, targets, others)
+            first_and_carry = jnp.concatenate(
+                [targets[..., :1, :], targets[..., -1:, :]], axis=-2
+            )
+            self._call(program, _first_step(passed), first_and_carry)
+            self._call(program, passed, targets)
+        return self._call(program, passed, targets)
 
-    def _call(
-        self, program: Program, x: Array, targets: Array, others: list[Array]
-    ) -> Any:
+    def _call(self, program: Program, passed: Passed, targets: Array) -> Any:
         phase = self._case.phase
+        x, *others = [array for array in passed if array is not None]
         if phase == "forward":
             return program.call(x, *others)
         if phase == "gradient":

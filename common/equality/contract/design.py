@@ -112,7 +112,12 @@ SELECTIONS = (
         "entry",
         ("whole",),
     ),
-    Selection("again", "with a second call like the first", "entry", ("again",)),
+    Selection(
+        "again",
+        "after a call of another length and one like it",
+        "entry",
+        ("again",),
+    ),
     Selection("chunks", "with a sequence in two calls", "entry", ("chunks",)),
     Selection("step", "with a sequence step by step", "entry", ("steps",)),
     Selection("inference", "of forward passes alone", "phase", ("forward",)),
