@@ -37,6 +37,7 @@ from .pairs import OF_PARAMETERS, Pair, leaf_errors
 from .parameters import match_parameters
 from .places import left_out, places_of, places_of_optimizers, rounded, with_rules
 from .programs import Result, TracedProgram, program_of
+from .real_parts import in_real_parts, together
 from .report import ANOTHER, ONLY_IF, SAME, UNKNOWN, Comparison, Parameters, Place
 from .training import difference_of_steps, errors_of_training
 from .values import (
@@ -94,8 +95,13 @@ def compare(
     checked(reference, "the reference")
     checked(candidate, "the candidate")
     reference, candidate = named_apart(reference, candidate)
+    first, second, remarks = in_real_parts(reference, candidate, mapping)
     with np.errstate(all="ignore"):  # values of models that differ may overflow
-        return _Comparing(reference, candidate, as_arrays(inputs), say).run(mapping)
+        result = _Comparing(first, second, as_arrays(inputs), say).run(mapping)
+    if remarks:
+        result.remarks = [*remarks, *result.remarks]
+        result.converted = together(candidate, result.converted)
+    return result
 
 
 @dataclass(frozen=True)

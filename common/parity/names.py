@@ -20,6 +20,8 @@ SYNONYMS = {
     "norm": "ln layernorm rmsnorm",
     "embed": "emb wte tok",
     "pos": "wpe position positional",
+    "real": "re",
+    "imag": "im imaginary",
 }
 #: Words for what is several in one.
 JOINED = {"qkv": ("query", "key", "value"), "kv": ("key", "value")}

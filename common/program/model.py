@@ -97,7 +97,7 @@ class Model:
         self.modes = (EVAL, TRAIN) if has_modes else (CALL,)
         self.keywords = {TRAIN: dict(train or {}), EVAL: dict(eval or {}), CALL: {}}
         self.made_at = innermost(traceback.extract_stack())
-        self._function = function
+        self.function = function
         self._inputs = inputs
         self._outputs = outputs
         if not any(map(is_float, jax.tree.leaves(params))):
@@ -113,12 +113,12 @@ class Model:
         own_inputs = self.given(inputs)
         keywords = self.keywords[mode]
         if self.takes_mode:
-            outputs, state = self._function(params, state, own_inputs, mode, keywords)
+            outputs, state = self.function(params, state, own_inputs, mode, keywords)
             return self.shared(outputs), state
         if self.state is None:
-            return self.shared(self._function(params, *own_inputs, **keywords)), None
+            return self.shared(self.function(params, *own_inputs, **keywords)), None
 
-        result = self._function(params, state, *own_inputs, **keywords)
+        result = self.function(params, state, *own_inputs, **keywords)
         if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(
                 f"{self.name} has a state: its function has to return (outputs, state)."
