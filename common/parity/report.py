@@ -28,6 +28,7 @@ VERDICTS = {
     ANOTHER: "another function",
     UNKNOWN: "cannot be told",
 }
+TOLD_PLACES = 4  # so many places where two models part are told
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,21 @@ class Location:
     @property
     def brief(self) -> str:
         """It in a few words, as "impls/nnx.py:62 (dot_general of shape (3, 5))"."""
-        return (
-            f"{'/'.join(self.file.split('/')[-2:])}:{self.line} ({self.operation} "
-            f"of shape {self.shape})"
-        )
+        end_of_path = "/".join(self.file.split("/")[-2:])
+        return f"{end_of_path}:{self.line} ({self.operation} of shape {self.shape})"
 
     def __str__(self) -> str:
         place = f"{shown(self.file)}:{self.line}"
-        inside = f", in {self.library}" if self.library not in ("", place) else ""
-        of = f" of {', '.join(self.operands)}" if self.operands else ""
-        computed = (
-            f"\n      {self.operation}{of} -> {list(self.shape)}"
-            if self.operation
-            else ""
-        )
-        return f"{place}{inside}\n      {self.text}{computed}"
+        text = place
+        if self.library not in ("", place):
+            text += f", in {self.library}"
+        text += f"\n      {self.text}"
+        if self.operation:
+            text += f"\n      {self.operation}"
+            if self.operands:
+                text += f" of {', '.join(self.operands)}"
+            text += f" -> {list(self.shape)}"
+        return text
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,16 @@ class Parameters:
         candidate: Sequence[Leaf],
         matches: Sequence[Match],
     ) -> "Parameters":
-        known, alone = [], []
+        matched = []
+        alone = []
         for leaf, m in zip(candidate, matches, strict=True):
-            if m.layout is None and leaf.size:  # a leaf of no numbers needs no partner
-                alone.append(leaf.path)
-            elif m.layout is not None:
+            if m.layout is not None:
                 paths = tuple(reference[n].path for n in m.layout.sources)
-                known.append(Matched(leaf.path, paths, m.layout.how, m.by))
-        return cls(
-            tuple(known),
-            tuple(reference[n].path for n in unmatched(reference, matches)),
-            tuple(alone),
-        )
+                matched.append(Matched(leaf.path, paths, m.layout.how, m.by))
+            elif leaf.size:  # a leaf of no numbers needs no partner
+                alone.append(leaf.path)
+        only_reference = [reference[n].path for n in unmatched(reference, matches)]
+        return cls(tuple(matched), tuple(only_reference), tuple(alone))
 
 
 @dataclass
@@ -172,73 +171,76 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """It as values that JSON has; infinity is None."""
-        values = {
-            key: value
-            for key, value in asdict(self).items()
-            if not key.startswith("converted")
-        }
-        return values | {
-            "errors": {
-                name: e if isfinite(e) else None for name, e in self.errors.items()
-            }
-        }
+        values = {}
+        for name, value in asdict(self).items():
+            if not name.startswith("converted"):
+                values[name] = value
+        for name, error in self.errors.items():
+            values["errors"][name] = error if isfinite(error) else None
+        return values
 
     def __str__(self) -> str:
         """The report that `trigru port` prints."""
         return "\n".join(self._lines()).rstrip()
 
     def _lines(self) -> Iterator[str]:
-        yield (
-            f"{self.candidate} against {self.reference}: {VERDICTS[self.verdict]}. "
-            f"{self.reason}"
-        ).rstrip()
+        verdict = VERDICTS[self.verdict]
+        head = f"{self.candidate} against {self.reference}: {verdict}. {self.reason}"
+        yield head.rstrip()
+        yield from self._place_lines()
+        yield from self._error_lines()
+        yield from self._parameter_lines()
+        if self.mapping:
+            yield "\nmapping = {"
+            for line in self.mapping:
+                yield f"    {line}"
+            yield "}"
+        if self.draws:
+            yield "\nInitial parameters are drawn differently:"
+            for sentence in self.draws:
+                yield f"  {sentence}"
+            yield ""
+        for remark in self.remarks:
+            yield f"Note: {remark}"
+
+    def _place_lines(self) -> Iterator[str]:
         if self.places:
             yield "\nWhere they part:"
-        for number, place in enumerate(self.places[:4], 1):
+        for number, place in enumerate(self.places[:TOLD_PLACES], 1):
+            sentences = [text for text in (place.mend, place.cause) if text]
+            yield f"  {number}. {' '.join(sentences)}".rstrip()
+            if place.candidate:
+                yield f"    candidate {place.candidate}"
+            if place.reference:
+                yield f"    reference {place.reference}"
+
+    def _error_lines(self) -> Iterator[str]:
+        agreeing, all_values = self.agreed
+        if all_values:
             yield (
-                f"  {number}. {' '.join(filter(None, (place.mend, place.cause)))}"
-            ).rstrip()
-            yield from [f"    candidate {place.candidate}"] if place.candidate else []
-            yield from [f"    reference {place.reference}"] if place.reference else []
-        if self.agreed[1]:
-            yield (
-                f"\n{self.agreed[0]} of {self.agreed[1]} values of the candidate "
-                "agree with the reference."
+                f"\n{agreeing} of {all_values} values of the candidate agree with the "
+                "reference."
             )
         if self.errors:
             yield "\nLargest differences in float64, relative to the largest magnitude:"
-        width = max(map(len, self.errors), default=0)
-        yield from (
-            f"  {name:<{width}} {error:.1e}" for name, error in self.errors.items()
-        )
-        matched, alone = self.parameters.matched, self.parameters.only_candidate
+            width = max(map(len, self.errors))
+            for name, error in self.errors.items():
+                yield f"  {name:<{width}} {error:.1e}"
+
+    def _parameter_lines(self) -> Iterator[str]:
+        matched = self.parameters.matched
+        alone = self.parameters.only_candidate
         yield (
             f"\nParameters: {len(matched)} of {len(matched) + len(alone)} leaves of "
             "the candidate are matched."
         )
-        yield from (
-            f"  {pair.candidate} = {' + '.join(pair.reference)}, {pair.how} (by "
-            f"{pair.by})"
-            for pair in matched
-        )
-        yield from (f"  {path}: only the candidate has it" for path in alone)
-        yield from (
-            f"  {path}: only the reference has it"
-            for path in self.parameters.only_reference
-        )
-        if self.mapping:
-            yield "\nmapping = {"
-            yield from (f"    {line}" for line in self.mapping)
-            yield "}"
-        if self.draws:
-            yield "\n".join(
-                [
-                    "\nInitial parameters are drawn differently:",
-                    *(f"  {s}" for s in self.draws),
-                    "",
-                ]
-            )
-        yield from (f"Note: {remark}" for remark in self.remarks)
+        for pair in matched:
+            sources = " + ".join(pair.reference)
+            yield f"  {pair.candidate} = {sources}, {pair.how} (by {pair.by})"
+        for path in alone:
+            yield f"  {path}: only the candidate has it"
+        for path in self.parameters.only_reference:
+            yield f"  {path}: only the reference has it"
 
 
 def location(step: Step | None, tape: Tape) -> Location | None:
@@ -247,13 +249,13 @@ def location(step: Step | None, tape: Tape) -> Location | None:
     """
     if step is None:
         return None
-    values = (tape.values[n] for n in step.operands)
-    operands = tuple(
-        f"{getattr(a, 'dtype', 'key')}{list(np.shape(a)[1:])}" for a in values
-    )
-    return located(
-        step.lines(), step.operation, tape.values[step.results[0]].shape[1:], operands
-    )
+    operands = []
+    for number in step.operands:
+        value = tape.values[number]
+        dtype = getattr(value, "dtype", "key")
+        operands.append(f"{dtype}{list(np.shape(value)[1:])}")
+    shape = tape.values[step.results[0]].shape[1:]
+    return located(step.lines(), step.operation, shape, tuple(operands))
 
 
 def located(
@@ -268,18 +270,18 @@ def located(
     lines = without_tracing(lines)
     if not lines:
         return None
-    own = next((line for line in lines if is_users(line)), lines[0])
-    file = lines[0].file
-    folder = max(
-        (f"{path}/" for path in LIBRARIES if file.startswith(f"{path}/")),
-        key=len,
-        default="",
-    )
-    library = (
-        ""
-        if is_users(lines[0])
-        else f"{shown(file.removeprefix(folder))}:{lines[0].line}"
-    )
+    innermost = lines[0]
+    own = next((line for line in lines if is_users(line)), innermost)
+    library = ""
+    if not is_users(innermost):
+        library = f"{_path_in_library(innermost.file)}:{innermost.line}"
     return Location(
         own.file, own.line, text_of(own), operation, shape, library, operands
     )
+
+
+def _path_in_library(file: str) -> str:
+    """The path of a library's file in the folder that holds libraries."""
+    folders = [f"{path}/" for path in LIBRARIES if file.startswith(f"{path}/")]
+    longest = max(folders, key=len, default="")
+    return shown(file.removeprefix(longest))
