@@ -27,7 +27,7 @@ from ..common.port.protocol import (
     check_load,
     own_array,
 )
-from ..common.port.styles import functional_program, shared_styles
+from ..common.port.styles import functional_program, shared_styles, train_code
 
 __all__ = ["GRU", "PORT", "time_major"]
 
@@ -351,12 +351,14 @@ CALL_STYLES = (
         "filter_jit",
         "call = eqx.filter_jit(f)\ncall(model, x)",
         _filtered,
+        train_code("eqx.filter_jit(train_step)", "model"),
         source=_DOCS,
     ),
     CallStyle(
         "jit",
         "call = jax.jit(f)\ncall(model, x)",
         functional_program,
+        train_code("jax.jit(train_step)", "model"),
         source=_DOCS,
         caution=f"all leaves of the model must be arrays; {_LATE_ERRORS}",
     ),

@@ -28,7 +28,7 @@ from ..common.port.protocol import (
     check_load,
     own_array,
 )
-from ..common.port.styles import functional_program, shared_styles
+from ..common.port.styles import functional_program, shared_styles, train_code
 
 __all__ = ["GRU", "PORT", "GRUCell"]
 
@@ -480,12 +480,15 @@ CALL_STYLES = (
         "nnx.jit",
         "call = nnx.jit(f)\ncall(model, x)",
         _in_place,
+        "train = nnx.jit(train_step)\nloss = train(model, optimizer, x, targets)",
         source=f"{_DOCS}/nnx_basics.html",
     ),
     CallStyle(
         "nnx.jit-tree",
         "call = nnx.jit(f, graph=False)\ncall(model, x)",
         partial(_in_place, jit=_jit_as_tree),
+        "train = nnx.jit(train_step, graph=False)\n"
+        "loss = train(model, optimizer, x, targets)",
         missing=_no_tree_mode,
         source=f"{_DOCS}/flip/5310-tree-mode-nnx.html",
         caution=_TREE_MODE,
@@ -495,6 +498,8 @@ CALL_STYLES = (
         "jit_partial",
         "call = nnx.jit_partial(f, model, graph=False)\ncall(x)",
         partial(_in_place, jit=_not_jitted, bind=_jit_partial),
+        "train = nnx.jit_partial(train_step, model, optimizer, graph=False)\n"
+        "loss = train(x, targets)",
         missing=_no_jit_partial,
         source="https://github.com/google/flax/blob/main/flax/nnx/transforms/"
         "compilation.py",
@@ -505,6 +510,8 @@ CALL_STYLES = (
         "cached_partial",
         "call = nnx.cached_partial(nnx.jit(f), model)\ncall(x)",
         partial(_in_place, bind=_cached_partial),
+        "train = nnx.cached_partial(nnx.jit(train_step), model, optimizer)\n"
+        "loss = train(x, targets)",
         missing=_no_cached_partial,
         source=f"{_DOCS}/guides/performance.html",
         caution="a call may not change the module's structure, as a new attribute "
@@ -514,6 +521,7 @@ CALL_STYLES = (
         "pytree",
         "call = jax.jit(f)\ncall(model, x)",
         functional_program,
+        train_code("jax.jit(train_step)", "model"),
         missing=_no_pytree,
         source=f"{_DOCS}/guides/pytree.html",
         caution=_MUST_RETURN,

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from ...common.port.names import DOCUMENTED, FUNCTIONAL
-from .answer import Alternative, Answer, AnswerRow
+from .answer import Alternative, AnswerRow, Situation
 from .benchmarks import Benchmark
 from .comparison import TimeComparison
 
@@ -22,26 +22,24 @@ class Suggestion(Struct, frozen=True):
 
 
 class Advice(Struct, frozen=True):
-    """The calls to write, where they save the largest share of the time."""
+    """The calls to write in one situation, at the size where they save the largest
+    share of the time.
+    """
 
     row: AnswerRow
     suggestions: list[Suggestion]  # one for each framework
 
 
-def advice_of(answer: Answer) -> Advice | None:
-    """What to call with each framework; None where the documented calls are as good.
-
-    It is measured in the row where that saves the largest share.
-    """
+def advice_of(situation: Situation) -> Advice | None:
+    """What to call with each framework; None where the documented calls are as good."""
     advice = None
     largest = 1.0
-    for situation in answer.situations:
-        for row in situation.rows:
-            suggestions = _suggestions(row)
-            savings = [s.saving.ratio for s in suggestions if s.saving is not None]
-            if savings and max(savings) > largest:
-                largest = max(savings)
-                advice = Advice(row, suggestions)
+    for row in situation.rows:
+        suggestions = _suggestions(row)
+        savings = [s.saving.ratio for s in suggestions if s.saving is not None]
+        if savings and max(savings) > largest:
+            largest = max(savings)
+            advice = Advice(row, suggestions)
     return advice
 
 

@@ -89,8 +89,7 @@ def answer_screen(answer: Answer, *, details: bool = False) -> Iterator[Renderab
     yield from _paragraphs(sure_lines(answer))
     yield terminal(answer_tables(answer))
 
-    written = what_to_write(answer)
-    if written is not None:
+    for written in what_to_write(answer):
         yield paragraph(f"What to write ({written.heading})", bold=True)
         yield paragraph(written.how_chosen, indent=2)
         for call in written.calls:

@@ -26,10 +26,9 @@ from .times import (
 def answer_page(run: Results) -> str:
     """The HTML of the page of a run."""
     shown = answer(run)
-    lead = []
+    lead = [Paragraphs(compared_lines(shown), "What is compared")]
     for situation in told(shown):
         lead.append(Paragraphs(situation.sentences, situation.subject, situation.loop))
-    lead.append(Paragraphs(compared_lines(shown), "What is compared"))
     pictures = []
     if shown.rows:
         pictures.append(("wide", answer_picture(shown, "wide")))

@@ -67,7 +67,7 @@ class Page:
     lead: Sequence[Paragraphs] = ()
     #: By how they are shown: "wide" on a desktop, "narrow" on a phone, "" on both.
     pictures: Sequence[tuple[str, Picture]] = ()
-    written: Written | None = None
+    written: Sequence[Written] = ()
     sections: Sequence[Section] = ()
     folds: Sequence[Fold] = ()
 

@@ -171,6 +171,8 @@ class CallStyle:
         code: what a user would write, a statement in each line. `f(model, x)` is a
             function of theirs that calls the model.
         build: (port, model, task) -> Program.
+        train_code: the same for a train step, of which `train_step` is a function of
+            theirs; "" where `code` has it.
         missing: None where the installed versions have the style, else why they don't.
         labels: of LABELS; "documented" follows from the place among the port's styles.
         phases: of PHASES, those that it has.
@@ -184,6 +186,7 @@ class CallStyle:
     name: str
     code: str
     build: "Callable[[Port, Any, Task], Program]"
+    train_code: str = ""
     missing: Callable[[], str | None] = not_missing
     labels: tuple[str, ...] = ()
     phases: tuple[str, ...] = PHASES
@@ -196,6 +199,12 @@ class CallStyle:
             if label not in LABELS:
                 kind = f"label of call style {self.name}"
                 raise UnknownNameError(kind, label, list(LABELS))
+
+    def code_for(self, phase: str) -> str:
+        """What a user would write in a phase."""
+        if phase == "train_step" and self.train_code:
+            return self.train_code
+        return self.code
 
 
 @dataclass

@@ -77,17 +77,22 @@ def shared_styles(
         "call(params, x)",
     ]
     called = call_code.format("structure.unflatten(leaves)")
+    flattened = [*prepared, "leaves, structure = jax.tree.flatten(params)"]
     leaves_code = [
-        *prepared,
-        "leaves, structure = jax.tree.flatten(params)",
+        *flattened,
         f"call = jax.jit(lambda leaves, x: {called})",
         "call(leaves, x)",
     ]
+    functional_train = [*prepared, train_code("jax.jit(train_step)", "params")]
+    leaves_train = [*flattened, train_code("jax.jit(train_step)", "leaves")]
+    donating = "jax.jit(train_step, donate_argnums=(0, 1))"
+    donated_train = [*prepared, train_code(donating, "params")]
     return (
         CallStyle(
             name,
             "\n".join(functional_code),
             functional,
+            "\n".join(functional_train),
             labels=(FUNCTIONAL,),
             source=source,
             caution=caution,
@@ -96,18 +101,31 @@ def shared_styles(
             LEAVES,
             "\n".join(leaves_code),
             leaves,
+            "\n".join(leaves_train),
             labels=(LEAVES,),
             caution=caution,
         ),
         CallStyle(
             DONATED,
-            "train = jax.jit(train_step, donate_argnums=(0, 1))\n"
-            "params, opt_state, loss = train(params, opt_state, x, targets)",
+            "\n".join(donated_train),
             donated,
             labels=(DONATED,),
             phases=("train_step",),
             caution=caution,
         ),
+    )
+
+
+def train_code(jitted: str, model: str) -> str:
+    """What a user writes for a train step that takes a model and returns it, trained.
+
+    >>> print(train_code("jax.jit(train_step)", "params"))
+    train = jax.jit(train_step)
+    params, opt_state, loss = train(params, opt_state, x, targets)
+    """
+    return (
+        f"train = {jitted}\n{model}, opt_state, loss = "
+        f"train({model}, opt_state, x, targets)"
     )
 
 

@@ -128,10 +128,11 @@ def test_the_functional_style_is_advised_where_it_is_clearly_faster():
     assert row.alternatives["nnx"].benchmark.arm.style == "split-merge"
 
 
-def test_advice_is_of_the_situation_where_it_saves_most():
+def test_advice_is_of_the_size_where_it_saves_most():
     few = FAST | {"nnx[nnx.jit]": 1.2e-4}
     run = make_results([*timed(few, "tiny"), *timed(FAST, "medium")])
-    advice = advice_of(answer(run))
+    (situation,) = answer(run).situations
+    advice = advice_of(situation)
     assert str(advice.row.workload) == "medium"
     styles = [(s.benchmark.arm.port, s.benchmark.arm.style) for s in advice.suggestions]
     assert styles == [
@@ -145,7 +146,8 @@ def test_advice_is_of_the_situation_where_it_saves_most():
 
 def test_there_is_no_advice_where_the_documented_calls_are_as_fast():
     alike = dict.fromkeys(FAST, 1e-4)
-    assert advice_of(answer(make_results(timed(alike)))) is None
+    (situation,) = answer(make_results(timed(alike))).situations
+    assert advice_of(situation) is None
 
 
 # Clocks ---------------------------------------------------------------------------------
