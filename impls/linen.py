@@ -339,8 +339,8 @@ def _train_state(port, model, task):
 CALL_STYLES = (
     CallStyle(
         "train_state",
-        "train = jax.jit(train_step)  # returns state.apply_gradients(grads=grads)\n"
-        "state = train(state, x, targets)",
+        "train = jax.jit(train_step)  # returns state.apply_gradients(...), loss\n"
+        "state, loss = train(state, x, targets)",
         _train_state,
         phases=("train_step",),
         source=f"{_DOCS}/quick_start.html",

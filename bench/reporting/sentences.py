@@ -130,6 +130,13 @@ def _clause(rankings: Sequence[Ranking]) -> str:
         return f"no difference was found between {names}"
     if all(map(_is_near, rankings)):
         most = format_factor(max(ranking.spread for ranking in rankings))
+        leaders = {tuple(ranking.best) for ranking in rankings}
+        if len(leaders) == 1 and len(rankings[0].best) == 1:
+            (leader,) = rankings[0].best
+            return (
+                f"{name_of(leader)} is the fastest, and no other takes more than about "
+                f"{most} times as long"
+            )
         return f"no framework takes more than about {most} times as long as the fastest"
     best = rankings[0].best
     names = listed(map(name_of, best))

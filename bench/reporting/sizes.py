@@ -34,14 +34,22 @@ def in_words(row: AnswerRow | Arm) -> str:
 
 
 def where(chosen: Sequence[AnswerRow], rows: Sequence[AnswerRow]) -> str:
-    """What tells the chosen ones among rows, in their order: "with 8 and 200 units"."""
+    """What tells the chosen ones among rows, in their order: "with 8 and 200 units".
+
+    The number of units stands beside another size, if it is another one in each row.
+    """
     workloads = {id(row): get_workload(row.workload) for row in rows}
     size = _telling_apart(list(workloads.values()))
     if size is None:
         return f"with {listed([in_words(row) for row in chosen])}"
     numbers = [getattr(workloads[id(row)], size) for row in chosen]
     noun = count(max(numbers), SIZES[size]).partition(" ")[2]
-    return f"with {listed(map(str, numbers))} {noun}"
+    text = f"with {listed(map(str, numbers))} {noun}"
+    all_units = {workload.hidden_size for workload in workloads.values()}
+    if size != "hidden_size" and len(all_units) == len(rows):
+        units = [workloads[id(row)].hidden_size for row in chosen]
+        text += f" and {listed(map(str, units))} {SIZES['hidden_size']}s"
+    return text
 
 
 def _telling_apart(workloads: Sequence[Workload]) -> str | None:
