@@ -205,8 +205,9 @@ def test_the_page_of_the_run_shows_what_the_readme_shows(page, in_readme):
         r"<h2>([\w ]+) <small>(.*?)</small></h2>\s*((?:<p class=\"lead\">.*</p>)+)",
         page,
     )
-    assert [subject for subject, _, _ in sections[:2]] == ["One step", "Training"]
-    for subject, clock, paragraphs in sections[:2]:
+    subjects = [subject for subject, _, _ in sections]
+    assert subjects[:3] == ["What is compared", "One step", "Training"]
+    for subject, clock, paragraphs in sections[1:3]:
         text = re.sub(r"</?code>", "`", paragraphs)
         text = " ".join(unescape(re.sub(r"<.*?>", " ", text)).split())
         check_sentences(subject, clock_of(clock), text, on_page)
