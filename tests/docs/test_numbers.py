@@ -135,14 +135,14 @@ def test_the_page_of_claims():
         assert ratio("nnx[nnx.jit-tree]/equinox[jit]", at) > 1.8
     for at in (*SMALLEST, *SITUATIONS):
         assert 1 / 1.3 < ratio(functional, at) < 1.3
+    all_styles_timed = [at for at in SITUATIONS if at != ("large", "train_step")]
+    for at in (*SMALLEST, *all_styles_timed):
         assert ratio("nnx[jit_partial]/equinox[jit]", at) < (
             1.25 if at in SMALLEST else 1.02
         )
-        assert (
-            at in SMALLEST
-            or at[1] == "step"
-            or ratio("nnx[nnx.jit-tree]/equinox[jit]", at) < 1.1
-        )
+    for at in all_styles_timed:
+        if at[1] != "step":
+            assert ratio("nnx[nnx.jit-tree]/equinox[jit]", at) < 1.1
     train, one = (
         against_functional("question", phase)["nnx"] for phase in ("train_step", "step")
     )

@@ -146,7 +146,7 @@ def test_an_arm_that_is_not_equal_gets_no_number(monkeypatch, wrong, phase):
 
 def test_a_style_that_the_installed_versions_lack_is_said(monkeypatch):
     lacking = CallStyle(
-        "jit", "", functional_program, lambda: "this version is too old"
+        "jit", "", functional_program, missing=lambda: "this version is too old"
     )
     monkeypatch.setattr(PurePort, "call_styles", (lacking,))
     with pytest.raises(
