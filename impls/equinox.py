@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.compat import dotted
@@ -82,8 +83,8 @@ class GRU(eqx.Module):
         kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
         recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
         bias_init: Callable[..., Any] = jax.nn.initializers.zeros,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         unroll: int = 1,
         remat: bool = False,
         kernel: str = "stock",

@@ -13,6 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from flax.training.train_state import TrainState
+from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
@@ -38,8 +39,9 @@ class GRU(nn.Module):
 
     Args:
         features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,). None
-            means zeros that are not learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,): one
+            parameter, from which all sequences start. (That of `nn.GRUCell` draws a
+            start that is not learned.) None means zeros that are not learned.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
         param_dtype: of the stored parameters.
         unroll: steps in one iteration of the compiled loop.
@@ -62,8 +64,8 @@ class GRU(nn.Module):
 
     features: int
     carry_init: Callable[..., Any] | None = nn.initializers.zeros
-    dtype: Any = None
-    param_dtype: Any = jnp.float32
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
     unroll: int = 1
     remat: bool = False
     kernel: str = "stock"
@@ -111,12 +113,12 @@ class GRU(nn.Module):
         Args:
             x: inputs (*batch, T, D).
             carry: starting state (*batch, H); None starts from the initial carry.
-            lengths: valid steps (*batch). Later steps leave the carry alone, and their
-                outputs are zero.
+            lengths: valid steps (*batch), as `seq_lengths` of `nn.RNN`. Later steps
+                leave the carry alone, and their outputs are zero.
             resets: (*batch, T). Where true, the state becomes the initial carry before
                 that step.
             reverse: run from the last step to the first; outputs stay beside their
-                inputs.
+                inputs, as with `keep_order=True` in `nn.RNN`.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype

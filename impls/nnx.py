@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float, Integer
 
 from ..common.gru import checks, initializers, recurrence
@@ -53,8 +54,8 @@ class GRUCell(nnx.RNNCellBase):
         kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
         recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
         bias_init: Callable[..., Any] = nnx.initializers.zeros,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.in_features = in_features
@@ -103,19 +104,23 @@ class GRUCell(nnx.RNNCellBase):
         return h, h
 
     def initialize_carry(
-        self, input_shape, rngs=None, carry_init=nnx.initializers.zeros
-    ):
+        self,
+        input_shape: tuple[int, ...],
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        carry_init: Callable[..., Any] | None = None,
+    ) -> Float[Array, "*batch hidden"]:
         """A carry (*batch, H) for inputs of the shape (*batch, D), as `nnx.RNN` asks.
 
-        It is zeros, unless `carry_init` draws another one.
+        It is zeros, or what `carry_init` draws. Raises a ValueError if that has no
+        `rngs` to draw by.
         """
-        draw: Any = carry_init or nnx.initializers.zeros
-        key = jax.random.key(0)
-        if rngs is not None:
-            stream = getattr(rngs, "carry", rngs)
-            key = stream()
         shape = (*input_shape[:-1], self.hidden_features)
-        return draw(key, shape, self.param_dtype)
+        if carry_init is None:
+            return jnp.zeros(shape, self.param_dtype)
+        if rngs is None:
+            raise ValueError("Pass rngs, by which carry_init can draw the carry.")
+        stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        return carry_init(stream(), shape, self.param_dtype)
 
     @property
     def num_feature_axes(self) -> int:
@@ -131,8 +136,9 @@ class GRU(nnx.Module):
     Args:
         in_features: D, features of one input frame.
         hidden_features: H, hidden units.
-        carry_init: JAX initializer of the initial carry, called with shape (H,). None
-            means zeros that are not learned.
+        carry_init: JAX initializer of the initial carry, called with shape (H,): one
+            parameter, from which all sequences start. (That of `nnx.GRUCell` draws a
+            start that is not learned.) None means zeros that are not learned.
         kernel_init, recurrent_kernel_init, bias_init: as of `GRUCell`, called with the
             shapes of fused matrices.
         dtype: of the computation; None promotes inputs, parameters and a passed carry.
@@ -161,8 +167,8 @@ class GRU(nnx.Module):
         kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
         recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
         bias_init: Callable[..., Any] = nnx.initializers.zeros,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: Dtype | None = None,
+        param_dtype: Dtype = jnp.float32,
         unroll: int = 1,
         remat: bool = False,
         kernel: str = "stock",
@@ -188,7 +194,7 @@ class GRU(nnx.Module):
             rngs=rngs,
         )
         if carry_init is None:
-            self.initial_carry = None
+            self.initial_carry = _data(None)
         else:
             draw = initializers.for_carry(carry_init, unbox=_unbox)
             initial_carry = draw(rngs.params(), (hidden_features,), param_dtype)
@@ -212,12 +218,12 @@ class GRU(nnx.Module):
         Args:
             x: inputs (*batch, T, D).
             carry: starting state (*batch, H); None starts from the initial carry.
-            lengths: valid steps (*batch). Later steps leave the carry alone, and their
-                outputs are zero.
+            lengths: valid steps (*batch), as `seq_lengths` of `nnx.RNN`. Later steps
+                leave the carry alone, and their outputs are zero.
             resets: (*batch, T). Where true, the state becomes the initial carry before
                 that step.
             reverse: run from the last step to the first; outputs stay beside their
-                inputs.
+                inputs, as with `keep_order=True` in `nnx.RNN`.
             time_major: inputs, resets and outputs are (T, *batch, ...).
 
         Returns the final carry (*batch, H) and the outputs (*batch, T, H), in the dtype
@@ -306,6 +312,11 @@ class GRU(nnx.Module):
             bias=cell.dense_i.bias[...],  # (3H,)
             bias_n=cell.hn_bias[...],  # (H,)
         )
+
+
+def _data(value):
+    """Marks an attribute that may hold a parameter later, from Flax 0.12 on."""
+    return nnx.data(value) if hasattr(nnx, "data") else value
 
 
 def _unbox(drawn):

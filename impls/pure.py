@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
 
 from ..common.gru import checks, initializers, recurrence
@@ -47,7 +48,7 @@ def init(
     kernel_init: Callable[..., Any] = initializers.fan_in_per_gate,
     recurrent_kernel_init: Callable[..., Any] = initializers.orthogonal_per_gate,
     bias_init: Callable[..., Any] = jax.nn.initializers.zeros,
-    param_dtype: Any = jnp.float32,
+    param_dtype: DTypeLike = jnp.float32,
     key: PRNGKeyArray,
 ) -> Params:
     """Draw parameters.
@@ -94,7 +95,7 @@ def gru(
     resets: Bool[Array, "..."] | None = None,
     reverse: bool = False,
     time_major: bool = False,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     unroll: int = 1,
     remat: bool = False,
     kernel: str = "stock",
@@ -162,7 +163,7 @@ def gru_step(
     carry: Float[Array, "*batch hidden"] | None = None,
     *,
     reset: Bool[Array, "*batch"] | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> tuple[Float[Array, "*batch hidden"], Float[Array, "*batch hidden"]]:
     """Run one time step on x (*batch, D).
 
@@ -185,7 +186,7 @@ def gru_step(
 
 
 def get_initial_carry(
-    params: Params, batch_shape: tuple[int, ...] = (), *, dtype: Any = None
+    params: Params, batch_shape: tuple[int, ...] = (), *, dtype: DTypeLike | None = None
 ) -> Float[Array, "*batch hidden"]:
     """The initial carry (*batch_shape, H), in `dtype` or that of the parameters.
 

@@ -237,8 +237,21 @@ def test_the_cell_of_nnx_draws_a_start_by_each_kind_of_random_stream():
     cell = made("nnx").cell
     rngs = nnx.Rngs(carry=KEY)
     ones = partial(cell.initialize_carry, (3, D), carry_init=nnx.initializers.ones)
-    for stream in (rngs, rngs.carry, None):
+    for stream in (rngs, rngs.carry):
         np.testing.assert_array_equal(ones(stream), np.ones((3, H)))
+    with pytest.raises(ValueError, match="Pass rngs"):
+        ones()
+    np.testing.assert_array_equal(cell.initialize_carry((3, D)), np.zeros((3, H)))
+
+
+def test_an_nnx_model_without_a_learned_start_can_be_given_one(call):
+    model = nnx_port.GRU(D, H, None, rngs=nnx.Rngs(0))
+    start = jnp.linspace(-0.5, 0.5, H)
+    model.initial_carry = nnx.Param(start)
+
+    assert len(jax.tree.leaves(nnx.state(model, nnx.Param))) == 5
+    carry = jnp.broadcast_to(start, (3, H))
+    assert_results_near(model(call.x), model(call.x, carry))
 
 
 @pytest.mark.usefixtures("unchecked")
