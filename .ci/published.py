@@ -101,6 +101,13 @@ CLAIMS = {
             queued=True,
         ),
     ),
+    "nnx-linen": (
+        Claim("as documented", "nnx[documented]", "linen[documented]"),
+        Claim(
+            "`graph=False` / as documented", "nnx[nnx.jit-tree]", "linen[documented]"
+        ),
+        Claim("functional", "nnx[functional]", "linen[functional]"),
+    ),
     "equinox-linen": (
         Claim("as documented", "equinox[documented]", "linen[documented]"),
         Claim("`jax.jit` / as documented", "equinox[jit]", "linen[documented]"),
