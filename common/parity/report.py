@@ -190,11 +190,7 @@ class Comparison:
         yield from self._place_lines()
         yield from self._error_lines()
         yield from self._parameter_lines()
-        if self.mapping:
-            yield "\nmapping = {"
-            for line in self.mapping:
-                yield f"    {line}"
-            yield "}"
+        yield from self._mapping_lines()
         if self.draws:
             yield "\nInitial parameters are drawn differently:"
             for sentence in self.draws:
@@ -202,6 +198,16 @@ class Comparison:
             yield ""
         for remark in self.remarks:
             yield f"Note: {remark}"
+
+    def _mapping_lines(self) -> Iterator[str]:
+        if self.mapping:
+            yield ""
+            if any("np." in line for line in self.mapping):
+                yield "import numpy as np\n"
+            yield "mapping = {"
+            for line in self.mapping:
+                yield f"    {line}"
+            yield "}"
 
     def _place_lines(self) -> Iterator[str]:
         if self.places:
