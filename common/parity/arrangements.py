@@ -62,8 +62,7 @@ def _layout_of(
         by_layout = layout.numbers_of(leaves.starts, leaves.sizes).reshape(-1)
         if np.array_equal(by_layout[wanted.has_role], numbers[wanted.has_role]):
             return layout
-    numbers = _completed(numbers, sources, leaves).reshape(wanted.shape)
-    return _other_layout(numbers, sources, layouts, leaves)
+    return _other_layout(numbers.reshape(wanted.shape), sources, layouts, leaves)
 
 
 def _other_layout(
@@ -73,10 +72,11 @@ def _other_layout(
     leaves: Numbers,
 ) -> LeafLayout:
     """A layout that none of some simple ones is: of several parts, or of one of these
-    in another order.
+    in another order. What numbers without an effect are is open.
     """
-    index = _index(numbers, sources, leaves)
-    if _consists_of_parts(numbers, leaves):
+    completed = _completed(numbers, sources, leaves)
+    index = _index(completed, sources, leaves)
+    if _consists_of_parts(completed, leaves):
         return LeafLayout(sources, index, "joined part by part")
     for layout in layouts:
         by_layout = layout.numbers_of(leaves.starts, leaves.sizes)
@@ -175,32 +175,39 @@ def _completed(
     """
     every = [leaves.starts[n] + np.arange(leaves.sizes[n]) for n in sources]
     rest = np.setdiff1d(np.concatenate(every), numbers)
-    numbers = numbers.copy()
-    unknown = np.flatnonzero(numbers < 0)
+    flat = numbers.reshape(-1).copy()
+    unknown = np.flatnonzero(flat == NOT_KNOWN)
     if len(rest) < len(unknown):
         rest = np.resize(np.concatenate(every), len(unknown))
-    numbers[unknown] = rest[: len(unknown)]
-    return numbers
+    flat[unknown] = rest[: len(unknown)]
+    return flat.reshape(numbers.shape)
 
 
 def _orders(base: np.ndarray, numbers: np.ndarray) -> list[np.ndarray] | None:
-    """The order of the entries of each axis in which an array has its numbers as
-    another one; None if there is none.
+    """The order of the entries of each axis in which an array has those numbers that
+    are known as another one; None if there is none.
     """
+    known = numbers.reshape(-1) != NOT_KNOWN
+    wanted = numbers.reshape(-1)[known]
     flat = base.reshape(-1)
     by_number = np.argsort(flat)
-    ranks = np.searchsorted(flat[by_number], numbers.reshape(-1))
+    ranks = np.searchsorted(flat[by_number], wanted)
     places = by_number[np.minimum(ranks, flat.size - 1)]
-    if not np.array_equal(flat[places], numbers.reshape(-1)):
+    if not np.array_equal(flat[places], wanted):
         return None
+    at = np.unravel_index(np.flatnonzero(known), base.shape)
+    of = np.unravel_index(places, base.shape)
     orders = []
-    along_axes = np.unravel_index(places, base.shape)
-    for axis, along in enumerate(along_axes):
-        rows = np.moveaxis(along.reshape(base.shape), axis, 0)
-        rows = rows.reshape(base.shape[axis], -1)
-        order = rows[:, 0]
-        if (rows != order[:, None]).any():
+    for entries, partners, length in zip(at, of, base.shape, strict=True):
+        order = np.full(length, NOT_KNOWN)
+        order[entries] = partners
+        if (order[entries] != partners).any():
             return None
+        rest = np.setdiff1d(np.arange(length), order)
+        unknown = np.flatnonzero(order == NOT_KNOWN)
+        if len(rest) != len(unknown):  # two entries have one partner
+            return None
+        order[unknown] = rest
         orders.append(order)
     return orders
 

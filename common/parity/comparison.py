@@ -47,6 +47,7 @@ from .values import (
     Arguments,
     fixes_sizes,
     input_sets,
+    is_finite,
     largest,
     param_sets,
     state_sets,
@@ -255,7 +256,7 @@ class _Comparing:
 
     def _compare_outputs(self, pair: Pair, name: str) -> bool:
         first, second = pair.r.forward(pair.mine), pair.c.forward(pair.given)
-        if not _is_finite([a[AS_GIVEN] for a in first.outputs]):
+        if not is_finite([a[AS_GIVEN] for a in first.outputs]):
             raise InputError(
                 f"{self._reference.name} returns NaN or infinity for these inputs: "
                 "nothing can be compared with it."
@@ -344,7 +345,7 @@ class _Comparing:
             programs.append(TracedProgram(model, self._inputs, first, last))
         r, c = programs
         wanted = r.forward(pair.mine).outputs
-        if _is_finite(wanted):
+        if is_finite(wanted):
             error = largest(wanted, c.forward(pair.given).outputs)
             places = partial(self._places, replace(pair, r=r, c=c))
             name = "outputs of the next call"
@@ -380,7 +381,7 @@ class _Comparing:
                     f"{brief(error)}"
                 )
                 continue
-            if _is_finite(wanted):
+            if is_finite(wanted):
                 error = largest(wanted, outputs)
                 self._record(f"outputs of {name}", error, self._tolerance)
 
@@ -528,7 +529,3 @@ def _agree_in_order(first: Result, second: Result, tolerance: float) -> bool:
     wanted = [a[NOT_PERMUTED] for a in first.outputs]
     own = [a[NOT_PERMUTED] for a in second.outputs]
     return largest(wanted, own) <= tolerance
-
-
-def _is_finite(arrays: Iterable[np.ndarray]) -> bool:
-    return all(np.isfinite(a).all() for a in arrays if a.dtype.kind in "fc")

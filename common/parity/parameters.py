@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ..errors import listed
+from ..program.tape import Tape
 from .conditions import conditions
 from .copies import tied, with_copies
 from .factors import match_by_factors
 from .layouts import Transform
 from .matching import Match, match, match_by_values, with_uses
 from .roles import match_by_roles, outputs_agree
-from .values import OTHERS, Arguments
+from .values import OTHERS, PERMUTED, Arguments, is_finite
 
 
 @dataclass
@@ -50,13 +53,19 @@ def match_parameters(
         mapping: of `compare`.
         say: takes a sentence about what is done next.
     """
-    both = mine.sets(OTHERS), own.sets(OTHERS)
-    first, second = reference.tape(both[0]), candidate.tape(both[1])
-    proposed = match(
-        with_uses(reference.params, first), with_uses(candidate.params, second), mapping
-    )
-    wanted = [first.values[n] for n in first.outputs[: len(reference.outputs)]]
-    del first, second  # all values of a large program: they are not needed again
+    # Inputs that are all alike, as zeros or ones, would tell nothing: in another order
+    # they are not, unless a model cannot take them so.
+    first = reference.tape(mine.sets(PERMUTED))
+    wanted = _outputs(first, reference)
+    both = mine.sets(PERMUTED), own.sets(PERMUTED)
+    if not is_finite(wanted):
+        first = reference.tape(mine.sets(OTHERS))
+        wanted = _outputs(first, reference)
+        both = mine.sets(OTHERS), own.sets(OTHERS)
+    uses = with_uses(reference.params, first)
+    del first  # all values of a large program: they are not needed again
+    uses_of_candidate = with_uses(candidate.params, candidate.tape(both[1]))
+    proposed = match(uses, uses_of_candidate, mapping)
     match_by_values(proposed, reference.param_values, candidate.param_values)
     result = ParameterMatches(proposed, list(proposed))
     agree = outputs_agree(wanted, candidate, both, proposed)
@@ -84,3 +93,7 @@ def match_parameters(
                 "compared."
             )
     return result
+
+
+def _outputs(tape: Tape, program: Any) -> list[np.ndarray]:
+    return [tape.values[n] for n in tape.outputs[: len(program.outputs)]]

@@ -2,7 +2,7 @@
 results are apart.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from ..program.sets import one_set
 
 #: The sets of values: parameters and inputs as given, and others in the place of the
 #: parameters; the third also has the inputs in another order.
-AS_GIVEN, OTHERS = slice(0, 1), slice(1, 2)
-NOT_PERMUTED = slice(0, 2)  # both of these
+AS_GIVEN, OTHERS, PERMUTED = slice(0, 1), slice(1, 2), slice(2, 3)
+NOT_PERMUTED = slice(0, 2)  # the first two
 NOISE = 0.3  # how far values are moved, relative to their size
+SMALLER = 0.97  # by how much the permuted inputs are multiplied
 FLOOR = 1e-3  # of the largest magnitude among several arrays, below which none is small
 
 
@@ -89,6 +90,8 @@ def state_sets(
 def input_sets(leaves: Sequence[Any]) -> list[Any]:
     """Inputs as they are, twice, and with their numbers in another order.
 
+    Real ones are made smaller there, too: a weight that is multiplied by 1 has the
+    derivative of a bias.
     What has two values, as a mask, stays. So do several inputs of integers: they may
     belong together, as the senders and receivers of a graph, or tokens and their
     positions.
@@ -109,6 +112,7 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
             other = value + 0.5 * random.standard_normal(value.shape)
         elif not (is_integer and len(integers) > 1) and len(np.unique(value)) > 2:
             other = random.permutation(value.reshape(-1)).reshape(value.shape)
+            other = SMALLER * other if is_real else other
         result.append(np.stack([value, value, other]))
     return result
 
@@ -168,6 +172,11 @@ def fixes_sizes(
         if np.shape(a) == np.shape(b) and np.shape(a)[:2] in sizes:
             return True
     return False
+
+
+def is_finite(arrays: Iterable[np.ndarray]) -> bool:
+    """Whether all real and complex numbers of some arrays are finite."""
+    return all(np.isfinite(a).all() for a in arrays if a.dtype.kind in "fc")
 
 
 def magnitude(arrays: Sequence[np.ndarray]) -> float:

@@ -253,6 +253,25 @@ def test_the_page_shows_what_the_command_prints(name, tmp_path, monkeypatch):
     if name == "README.md":
         out = "\n\n".join(out.split("\n\n")[:2]) + "\n"
     if os.environ.get("TRIGRU_GOLDEN") == "write":
-        page = REPORT.sub(lambda _: out, page)
+        page = REPORT.sub(lambda _: out, page, count=1)
         path.write_text(page, encoding="utf-8")
     assert steady(REPORT.search(page)[0]) == steady(out)
+
+
+def test_the_mapping_that_the_page_shows_can_be_pasted(tmp_path, monkeypatch):
+    path = ROOT / "docs" / "port.md"
+    page = path.read_text(encoding="utf-8")
+    codes = [code for _, code in blocks(path)]
+    cell = next(code for code in codes if "recurrent" in code)
+    mapping = next(code for code in codes if code.startswith("import numpy as np\n\nm"))
+    verdict = re.search(r"^equinox against model: .*?(?=\n```)", page, re.M | re.S)[0]
+    monkeypatch.chdir(tmp_path)
+    Path("my_gru.py").write_text(cell, encoding="utf-8")
+    Path("pasted.py").write_text(cell + mapping, encoding="utf-8")
+    with jax.numpy_rank_promotion("allow"):
+        left, out, _ = call("port", "my_gru.py")
+        assert left == 1
+        assert out.splitlines()[0] == " ".join(verdict.split())
+        assert out.endswith(mapping)
+        left, out, _ = call("port", "pasted.py")
+    assert left == 0, out

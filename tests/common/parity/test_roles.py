@@ -244,3 +244,48 @@ def test_outputs_that_differ_by_little_are_not_mended_by_factors_that_are_almost
     sizes = {**BIASED, "bias": (1, 5)}
     result = compare(*models(((one_bias, sizes), (rounded, sizes))), ROWS)
     assert (result.verdict, result.mapping) == ("another", []), str(result)
+
+
+def gru_step(order):
+    """A step of a GRU whose gates stand in an order, as indices of reset, update and
+    new.
+    """
+
+    def function(params, inputs):
+        x, h = inputs
+        of_x = jnp.split(x @ params["kernel"] + params["bias"], 3, axis=-1)
+        of_h = jnp.split(h @ params["recurrent"], 3, axis=-1)
+        reset, update, new = order
+        r = jax.nn.sigmoid(of_x[reset] + of_h[reset])
+        z = jax.nn.sigmoid(of_x[update] + of_h[update])
+        n = jnp.tanh(of_x[new] + r * (of_h[new] + params["bias_new"]))
+        return (1 - z) * n + z * h
+
+    return function
+
+
+FEW_VALUES = {
+    "zeros": (np.zeros((5, 3)), np.zeros((5, 4))),
+    "ones": (np.ones((5, 3)), np.ones((5, 4))),
+    "a column of zeros": (normal(5, 3) * [1, 0, 1], normal(5, 4)),
+    "one hot": (np.eye(3)[[0, 1, 0, 1]], np.zeros((4, 4))),
+    "a step from a grid": (np.linspace(-1, 1, 3)[None], np.linspace(0, 1, 4)[None]),
+    "a step of ones": (np.ones((1, 3)), np.ones((1, 4))),
+}
+
+
+@pytest.mark.parametrize("name", FEW_VALUES)
+def test_inputs_of_few_values_hide_no_order_of_gates_and_no_mistake(name):
+    inputs = jax.tree.map(np.float32, FEW_VALUES[name])
+    sizes = {"kernel": (3, 12), "recurrent": (4, 12), "bias": (1, 12)}
+    sizes["bias_new"] = (1, 4)
+    reference = gru_step((0, 1, 2))
+    verdicts = []
+    for candidate in (
+        gru_step((1, 0, 2)),
+        lambda params, inputs: -gru_step((1, 0, 2))(params, inputs),
+        lambda params, inputs: gru_step((0, 1, 1))(params, inputs),
+    ):
+        result = compare(*models(((reference, sizes), (candidate, sizes))), inputs)
+        verdicts.append(result.verdict)
+    assert verdicts == ["only if", "another", "another"]
