@@ -6,7 +6,6 @@ gives the text of a part; the marker in a page names it, with its arguments.
 
 import hashlib
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -161,8 +160,6 @@ FAIL_ON = "function"
 #: So many changes of the report are shown, in lines of so many characters.
 CHANGES = 4
 LONGEST = 79
-#: What the others take, in a sentence on the fastest.
-FACTORS = re.compile(r" \([^()]* times as long[^()]*\)")
 #: The colour of text on a page of each theme, by the suffix of a picture's name.
 INKS = {"": "#1f2328", "-dark": "#e3e6ea"}
 
@@ -377,14 +374,11 @@ def quick(answer: Answer) -> Answer:
 
 
 def sentences() -> str:
-    """The answer of the published run, in the sentences of the screen.
-
-    They are without the factors, which the picture and the table have.
-    """
+    """The answer of the published run, in the sentences of the screen."""
     shown = quick(published("cpu"))
     paragraphs = []
     for situation in told(shown):
-        text = FACTORS.sub("", " ".join(situation.sentences))
+        text = " ".join(situation.sentences)
         paragraphs.append(f"**{situation.subject}** ({situation.loop}). {text}")
     return "\n\n".join(paragraphs)
 
