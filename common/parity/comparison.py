@@ -276,8 +276,8 @@ class _Comparing:
         agree = self._record(f"outputs{name}", error, tolerance, places)
         if not agree and shapes == wanted and _agree_in_order(first, second, tolerance):
             self._remark(
-                f"With the inputs in their order, the outputs{name} agree. They differ "
-                "once the numbers of the inputs change places."
+                f"With your inputs, the outputs{name} agree. They differ once the "
+                "numbers of the inputs change places and are made a little smaller."
             )
         errors = leaf_errors(pair.state_matches, first.state, second.state)
         for n, (leaf, error) in enumerate(zip(pair.c.states, errors, strict=True)):
