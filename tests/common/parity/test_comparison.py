@@ -499,7 +499,9 @@ def test_inputs_that_agree_in_their_order_alone_are_told():
 
     result = compare(REFERENCE, candidate(ordered), X)
     assert result.verdict == "another"
-    assert any("With your inputs, the outputs agree." in note for note in result.remarks)
+    assert any(
+        "With your inputs, the outputs agree." in note for note in result.remarks
+    )
 
 
 def test_steps_of_training_are_compared_until_rounding_grows():
