@@ -55,13 +55,13 @@ def match_parameters(
     """
     # Inputs that are all alike, as zeros or ones, would tell nothing: in another order
     # they are not, unless a model cannot take them so.
-    first = reference.tape(mine.sets(PERMUTED))
+    some = PERMUTED
+    first = reference.tape(mine.sets(some))
+    if not is_finite(_outputs(first, reference)):
+        some = OTHERS
+        first = reference.tape(mine.sets(some))
     wanted = _outputs(first, reference)
-    both = mine.sets(PERMUTED), own.sets(PERMUTED)
-    if not is_finite(wanted):
-        first = reference.tape(mine.sets(OTHERS))
-        wanted = _outputs(first, reference)
-        both = mine.sets(OTHERS), own.sets(OTHERS)
+    both = mine.sets(some), own.sets(some)
     uses = with_uses(reference.params, first)
     del first  # all values of a large program: they are not needed again
     uses_of_candidate = with_uses(candidate.params, candidate.tape(both[1]))

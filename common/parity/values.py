@@ -18,7 +18,7 @@ from ..program.sets import one_set
 AS_GIVEN, OTHERS, PERMUTED = slice(0, 1), slice(1, 2), slice(2, 3)
 NOT_PERMUTED = slice(0, 2)  # the first two
 NOISE = 0.3  # how far values are moved, relative to their size
-SMALLER = 0.97  # by how much the permuted inputs are multiplied
+SMALLER = 0.9, 1.0  # the range of the factors by which permuted inputs are multiplied
 FLOOR = 1e-3  # of the largest magnitude among several arrays, below which none is small
 
 
@@ -90,8 +90,8 @@ def state_sets(
 def input_sets(leaves: Sequence[Any]) -> list[Any]:
     """Inputs as they are, twice, and with their numbers in another order.
 
-    Real ones are made smaller there, too: a weight that is multiplied by 1 has the
-    derivative of a bias.
+    Each real number is made smaller there, too, by a share of its own: a weight that is
+    multiplied by 1 has the derivative of a bias, and equal numbers have equal ones.
     What has two values, as a mask, stays. So do several inputs of integers: they may
     belong together, as the senders and receivers of a graph, or tokens and their
     positions.
@@ -112,7 +112,8 @@ def input_sets(leaves: Sequence[Any]) -> list[Any]:
             other = value + 0.5 * random.standard_normal(value.shape)
         elif not (is_integer and len(integers) > 1) and len(np.unique(value)) > 2:
             other = random.permutation(value.reshape(-1)).reshape(value.shape)
-            other = SMALLER * other if is_real else other
+            if is_real:
+                other = other * random.uniform(*SMALLER, value.shape)
         result.append(np.stack([value, value, other]))
     return result
 

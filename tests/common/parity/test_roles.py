@@ -246,12 +246,17 @@ def test_outputs_that_differ_by_little_are_not_mended_by_factors_that_are_almost
     assert (result.verdict, result.mapping) == ("another", []), str(result)
 
 
-def gru_step(order):
+NAMES = {"kernel": "a", "recurrent": "b", "bias": "c", "bias_new": "d"}
+
+
+def gru_step(order, renamed=False):
     """A step of a GRU whose gates stand in an order, as indices of reset, update and
     new.
     """
 
     def function(params, inputs):
+        if renamed:
+            params = {name: params[other] for name, other in NAMES.items()}
         x, h = inputs
         of_x = jnp.split(x @ params["kernel"] + params["bias"], 3, axis=-1)
         of_h = jnp.split(h @ params["recurrent"], 3, axis=-1)
@@ -279,13 +284,34 @@ def test_inputs_of_few_values_hide_no_order_of_gates_and_no_mistake(name):
     inputs = jax.tree.map(np.float32, FEW_VALUES[name])
     sizes = {"kernel": (3, 12), "recurrent": (4, 12), "bias": (1, 12)}
     sizes["bias_new"] = (1, 4)
-    reference = gru_step((0, 1, 2))
+    renamed = {NAMES[name]: size for name, size in sizes.items()}
+    other_order = gru_step((1, 0, 2), renamed=True)
     verdicts = []
     for candidate in (
-        gru_step((1, 0, 2)),
-        lambda params, inputs: -gru_step((1, 0, 2))(params, inputs),
-        lambda params, inputs: gru_step((0, 1, 1))(params, inputs),
+        other_order,
+        lambda params, inputs: -other_order(params, inputs),
+        gru_step((0, 1, 1), renamed=True),
     ):
-        result = compare(*models(((reference, sizes), (candidate, sizes))), inputs)
-        verdicts.append(result.verdict)
+        pair = models(((gru_step((0, 1, 2)), sizes), (candidate, renamed)))
+        verdicts.append(compare(*pair, inputs).verdict)
     assert verdicts == ["only if", "another", "another"]
+
+
+def test_a_model_that_takes_its_inputs_in_their_order_alone_is_matched_with_them():
+    def ordered(first, second):
+        def function(params, times):
+            steps = jnp.diff(times, axis=0)
+            steps = jnp.where(steps > 0, steps, jnp.nan)
+            return steps @ params[first] + jnp.tanh(steps @ params[second])
+
+        return function
+
+    sizes = {"a": (3, 4), "b": (3, 4)}
+    pair = models(((ordered("a", "b"), sizes), (ordered("b", "a"), sizes)))
+    times = np.cumsum(np.abs(normal(6, 3)) + 0.1, axis=0)
+    result = compare(*pair, times)
+    assert result.verdict == "only if", str(result)
+    assert {m.candidate: m.reference for m in result.parameters.matched} == {
+        "a": ("b",),
+        "b": ("a",),
+    }
